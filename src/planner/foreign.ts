@@ -1,0 +1,29 @@
+/**
+ * A watermark that was made elsewhere: after a restore into another cluster or database, or by a schema made anew, its
+ * xids mean nothing here [A12]. Then nothing is known to be fresh, and everything is checked again.
+ */
+import { walkSql } from './tasks-sql.ts'
+import { watermarkSlot } from './top-up.ts'
+
+/** Ends the round's transaction: entries of foreign xids go, the watermark starts here, each target is walked once. */
+export function recheckEverythingSql(watermarkId: bigint): string {
+  const id = watermarkId + 1n
+  const forget = [0, 1, 2, 3].map(
+    (slot) =>
+      `delete from pgfresh.change_log_${slot} where xid >= pg_catalog.pg_snapshot_xmax(pg_catalog.pg_current_snapshot())`,
+  )
+  return [
+    ...forget,
+    `update pgfresh.state set epoch = epoch + 1, state_oid = 'pgfresh.state'::regclass,
+      database_oid = (select oid from pg_catalog.pg_database where datname = pg_catalog.current_database()),
+      system_identifier = (select system_identifier from pg_catalog.pg_control_system())`,
+    // Oids are others too; names are what was meant.
+    `update pgfresh.materialization m set target = coalesce(
+      pg_catalog.to_regclass(pg_catalog.format('%I.%I', m.compiled #>> '{target,schema}', m.compiled #>> '{target,name}'))::oid, m.target)`,
+    walkSql('select id from pgfresh.materialization', 'the watermark was made elsewhere', { stampDue: true }),
+    // The walks begin after this commits, so whatever this snapshot covers they will see.
+    `insert into pgfresh.watermark_${watermarkSlot(id)} (id, snapshot, task_floor)
+      select ${id}, pg_catalog.pg_current_snapshot(), w.task_floor from pgfresh.watermark w where w.id = ${watermarkId}`,
+    'commit',
+  ].join(';\n')
+}
