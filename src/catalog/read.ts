@@ -1,0 +1,235 @@
+/**
+ * Reads the snapshot: a handful of questions in one message. Called by plan/, once per plan.
+ */
+import type { Row, Session } from '../db/session.ts'
+import type { Catalog, Column, NamedColumns, Relation, RelationKind, Trigger } from './catalog.ts'
+import { isExactInJson, isInteger, type TypeFacts } from './scalar.ts'
+
+/**
+ * Reads the catalog as the session's role sees it, in the caller's transaction: repeatable read, so that all of it is about one
+ * moment. Changes the transaction's search_path.
+ */
+export async function readCatalog(session: Session): Promise<Catalog> {
+  const answers = await session.run(`
+    ${questions.session};
+    set local search_path = pg_catalog;
+    ${questions.relations};
+    ${questions.columns};
+    ${questions.types};
+    ${questions.indexes};
+    ${questions.foreignKeys};
+    ${questions.triggers};
+    ${questions.inheritance};
+    ${questions.publications};
+    ${questions.subscriptions}`)
+  const [
+    about,
+    ,
+    relations,
+    columns,
+    types,
+    indexes,
+    foreignKeys,
+    triggers,
+    inheritance,
+    publications,
+    subscriptions,
+  ] = answers
+  const typeFacts = new Map((types ?? []).map((row) => [text(row, 'oid'), typeOf(row)]))
+  const parts: Parts = {
+    columns: grouped(columns, (row) => columnOf(row, typeFacts)),
+    indexes: grouped(indexes, (row) => row),
+    foreignKeys: grouped(foreignKeys, namedColumns),
+    triggers: grouped(triggers, triggerOf),
+    parents: grouped(inheritance, (row) => text(row, 'parent')),
+    children: grouped(inheritance, (row) => text(row, 'relation'), 'parent'),
+    publications: grouped(publications, (row) => text(row, 'name')),
+    subscribed: new Set((subscriptions ?? []).map((row) => text(row, 'relation'))),
+  }
+  const session0 = about?.[0] ?? {}
+  return {
+    database: text(session0, 'database'),
+    role: text(session0, 'role'),
+    superuser: flag(session0, 'superuser'),
+    mayCreateTemporary: flag(session0, 'may_create_temporary'),
+    mayCreateSchema: flag(session0, 'may_create'),
+    searchPath: text(session0, 'search_path'),
+    timeZone: text(session0, 'time_zone'),
+    relations: new Map((relations ?? []).map((row) => [text(row, 'oid'), relationOf(row, parts)])),
+    types: typeFacts,
+  }
+}
+
+interface Parts {
+  readonly columns: ReadonlyMap<string, readonly Column[]>
+  readonly indexes: ReadonlyMap<string, readonly Row[]>
+  readonly foreignKeys: ReadonlyMap<string, readonly NamedColumns[]>
+  readonly triggers: ReadonlyMap<string, readonly Trigger[]>
+  readonly parents: ReadonlyMap<string, readonly string[]>
+  readonly children: ReadonlyMap<string, readonly string[]>
+  readonly publications: ReadonlyMap<string, readonly string[]>
+  readonly subscribed: ReadonlySet<string>
+}
+
+/** Relations of people: no system schema, nothing temporary, nothing of ours. */
+const people = `c.relkind in ('r', 'p', 'v', 'm', 'f') and c.relpersistence <> 't'
+  and c.relnamespace not in (select oid from pg_namespace where nspname in ('pg_catalog', 'information_schema', 'pg_toast', 'pgfresh'))`
+
+/** Names of these attribute numbers (an int2vector) of a relation as a JSON array, in order. */
+const names = (relation: string, numbers: string, limit = '32767') => `
+  (select coalesce(json_agg(a.attname order by k.at), '[]') from unnest(${numbers}::int2[]) with ordinality k(number, at)
+   join pg_attribute a on a.attrelid = ${relation} and a.attnum = k.number where k.at <= ${limit})`
+
+const questions = {
+  session: `
+    select current_database() as database, current_user as role,
+      (select rolsuper from pg_catalog.pg_roles where rolname = current_user) as superuser,
+      pg_catalog.has_database_privilege(current_database(), 'CREATE') as may_create,
+      pg_catalog.has_database_privilege(current_database(), 'TEMPORARY') as may_create_temporary,
+      pg_catalog.current_setting('search_path') as search_path, pg_catalog.current_setting('TimeZone') as time_zone`,
+  relations: `
+    select c.oid, n.nspname as schema, c.relname as name, c.relkind as kind, pg_get_userbyid(c.relowner) as owner,
+      pg_has_role(c.relowner, 'USAGE') as owned, c.relrowsecurity as row_security, c.relispartition as is_partition,
+      has_table_privilege(c.oid, 'SELECT') as may_select, has_table_privilege(c.oid, 'UPDATE') as may_update, greatest(c.reltuples, 0)::bigint as estimated_rows, c.relnatts as last_number,
+      ${names('c.oid', "coalesce((select p.partattrs::text from pg_partitioned_table p where p.partrelid = c.oid), '')::int2vector")} as partition_key
+    from pg_class c join pg_namespace n on n.oid = c.relnamespace where ${people}`,
+  columns: `
+    select a.attrelid as relation, a.attname as name, a.attnum as number, format_type(a.atttypid, a.atttypmod) as type,
+      a.atttypid as type_oid, a.attnotnull as not_null, a.attgenerated as generated, a.attidentity as identity
+    from pg_attribute a join pg_class c on c.oid = a.attrelid
+    where ${people} and a.attnum > 0 and not a.attisdropped order by a.attrelid, a.attnum`,
+  types: `
+    select t.oid, t.typname as name, n.nspname as schema, t.typtype as kind, t.typbasetype as base
+    from pg_type t join pg_namespace n on n.oid = t.typnamespace where t.typtype in ('b', 'd', 'e') and t.typcategory <> 'A'`,
+  indexes: `
+    select i.indrelid as relation, x.relname as name, i.indisprimary as is_primary, i.indisreplident as is_identity,
+      ${names('i.indrelid', 'i.indkey', 'i.indnkeyatts')} as columns
+    from pg_index i join pg_class x on x.oid = i.indexrelid join pg_class c on c.oid = i.indrelid
+    where ${people} and i.indisunique and i.indislive order by x.relname`,
+  foreignKeys: `
+    select o.conrelid as relation, o.conname as name, ${names('o.conrelid', 'o.conkey')} as columns
+    from pg_constraint o join pg_class c on c.oid = o.conrelid
+    where ${people} and o.contype = 'f' and o.conparentid = 0 order by o.conname`,
+  triggers: `
+    select t.tgrelid as relation, t.tgname as name, n.nspname as schema, p.proname as function, t.tgenabled as enabled,
+      (t.tgtype & 2) <> 0 and (t.tgtype & 16) <> 0 as before_update, encode(t.tgargs, 'escape') as arguments
+    from pg_trigger t join pg_class c on c.oid = t.tgrelid
+    join pg_proc p on p.oid = t.tgfoid join pg_namespace n on n.oid = p.pronamespace
+    where ${people} and not t.tgisinternal and t.tgparentid = 0 order by t.tgname`,
+  inheritance: `
+    select i.inhrelid as relation, i.inhparent as parent from pg_inherits i join pg_class c on c.oid = i.inhrelid
+    where ${people} order by i.inhseqno, i.inhrelid`,
+  publications: `
+    select c.oid as relation, p.pubname as name from pg_publication_tables p
+    join pg_namespace n on n.nspname = p.schemaname join pg_class c on c.relnamespace = n.oid and c.relname = p.tablename
+    where ${people} order by p.pubname`,
+  subscriptions: 'select distinct srrelid as relation from pg_subscription_rel',
+}
+
+function relationOf(row: Row, parts: Parts): Relation {
+  const oid = text(row, 'oid')
+  const indexes = parts.indexes.get(oid) ?? []
+  const columnsOf = (index: Row | undefined) => (index === undefined ? [] : list(index, 'columns'))
+  return {
+    oid,
+    schema: text(row, 'schema'),
+    name: text(row, 'name'),
+    kind: text(row, 'kind') as RelationKind,
+    owner: text(row, 'owner'),
+    owned: flag(row, 'owned'),
+    may: {
+      select: flag(row, 'may_select'),
+      update: flag(row, 'may_update'),
+    },
+    rowSecurity: flag(row, 'row_security'),
+    isPartition: flag(row, 'is_partition'),
+    parents: parts.parents.get(oid) ?? [],
+    children: parts.children.get(oid) ?? [],
+    estimatedRows: Number(text(row, 'estimated_rows')),
+    lastNumber: Number(text(row, 'last_number')),
+    columns: parts.columns.get(oid) ?? [],
+    key: columnsOf(indexes.find((index) => flag(index, 'is_primary'))),
+    uniques: indexes.filter((index) => !flag(index, 'is_primary')).map(namedColumns),
+    replicaIdentity: columnsOf(indexes.find((index) => flag(index, 'is_identity'))),
+    partitionKey: list(row, 'partition_key'),
+    foreignKeys: parts.foreignKeys.get(oid) ?? [],
+    triggers: parts.triggers.get(oid) ?? [],
+    publications: parts.publications.get(oid) ?? [],
+    subscribed: parts.subscribed.has(oid),
+  }
+}
+
+function columnOf(row: Row, types: ReadonlyMap<string, TypeFacts>): Column {
+  const type = text(row, 'type_oid')
+  const generated = text(row, 'generated')
+  return {
+    name: text(row, 'name'),
+    number: Number(text(row, 'number')),
+    type: text(row, 'type'),
+    notNull: flag(row, 'not_null'),
+    generated: generated === 's' ? 'stored' : generated === 'v' ? 'virtual' : null,
+    identityAlways: text(row, 'identity') === 'a',
+    json: isExactInJson(type, types),
+    integer: isInteger(type, types),
+  }
+}
+
+const enabledWords: Readonly<Record<string, Trigger['enabled']>> = {
+  O: 'origin',
+  A: 'always',
+  R: 'replica',
+  D: 'disabled',
+}
+
+function triggerOf(row: Row): Trigger {
+  const [argument] = text(row, 'arguments').split('\\000')
+  return {
+    name: text(row, 'name'),
+    function: `${text(row, 'schema')}.${text(row, 'function')}`,
+    ours: text(row, 'schema') === 'pgfresh',
+    enabled: enabledWords[text(row, 'enabled')] ?? 'disabled',
+    beforeUpdate: flag(row, 'before_update'),
+    argument: argument === undefined || argument === '' ? null : argument,
+  }
+}
+
+function typeOf(row: Row): TypeFacts {
+  return {
+    name: text(row, 'name'),
+    schema: text(row, 'schema'),
+    kind: text(row, 'kind'),
+    base: text(row, 'base'),
+  }
+}
+
+function namedColumns(row: Row): NamedColumns {
+  return { name: text(row, 'name'), columns: list(row, 'columns') }
+}
+
+function grouped<T>(
+  rows: readonly Row[] | undefined,
+  of: (row: Row) => T,
+  by = 'relation',
+): Map<string, T[]> {
+  const groups = new Map<string, T[]>()
+  for (const row of rows ?? []) {
+    const group = groups.get(text(row, by))
+    if (group === undefined) groups.set(text(row, by), [of(row)])
+    else group.push(of(row))
+  }
+  return groups
+}
+
+function text(row: Row, column: string): string {
+  const value = row[column]
+  if (value === null || value === undefined) throw new RangeError(`the catalog's answer has no ${column}`)
+  return value
+}
+
+function flag(row: Row, column: string): boolean {
+  return text(row, column) === 't'
+}
+
+function list(row: Row, column: string): string[] {
+  return JSON.parse(text(row, column)) as string[]
+}

@@ -1,0 +1,93 @@
+/**
+ * Which triggers a source must have, and what is wrong with those it has: told by name, function, state and argument, never by SQL
+ * that the catalog prints back. Pure.
+ */
+
+import { captureTriggerNames, triggerFunction } from '../capture/triggers.ts'
+import { type Catalog, descendants, type Relation, type Trigger } from '../catalog/catalog.ts'
+import { displayTable } from './target.ts'
+
+/** The relations that need triggers: row triggers reach partitions by themselves, TRUNCATE triggers don't; inheritance children need all. */
+export function capturedTables(
+  catalog: Catalog,
+  source: Relation,
+): { readonly rows: readonly Relation[]; readonly leaves: readonly Relation[] } {
+  const below = descendants(catalog, source).filter((relation) => relation.kind === 'r')
+  return source.kind === 'p' ? { rows: [source], leaves: below } : { rows: [source, ...below], leaves: [] }
+}
+
+/** What is wrong with one trigger. */
+export interface TriggerProblem {
+  /** In words. */
+  readonly text: string
+  /** Changes may have gone unnoticed. */
+  readonly gap: boolean
+}
+
+/** What is wrong with the triggers of a source. */
+export function triggerProblems(catalog: Catalog, source: Relation, captureId: string): TriggerProblem[] {
+  const { rows, leaves } = capturedTables(catalog, source)
+  const byStatement = insertsByStatement(catalog, source)
+  const wanted = [
+    ...rows.flatMap((relation) => captureTriggerNames.map((name) => ({ relation, name }))),
+    ...leaves.map((relation) => ({ relation, name: 'pgfresh_truncate' as const })),
+  ]
+  return wanted.flatMap(({ relation, name }) => {
+    const trigger = relation.triggers.find((one) => one.name === name)
+    const expected = {
+      functions: [
+        triggerFunction(name, captureId, byStatement),
+        triggerFunction(name, captureId, !byStatement),
+      ] as const,
+      captureId,
+      // A part of it may be truncated over there that is no table of its own here.
+      replicated: isReplicated(catalog, rows.includes(relation) ? relation : source),
+    }
+    const problem = name === 'pgfresh_columns' ? guardProblem(trigger) : problemOf(trigger, expected)
+    const on = relation === source ? '' : ` on ${displayTable(relation)}`
+    return problem === null ? [] : [{ ...problem, text: `trigger ${name}${on} ${problem.text}` }]
+  })
+}
+
+interface ExpectedTrigger {
+  /** What it calls, and what it could call and miss nothing. */
+  readonly functions: readonly [string, string]
+  readonly captureId: string
+  readonly replicated: boolean
+}
+
+function problemOf(trigger: Trigger | undefined, expected: ExpectedTrigger): TriggerProblem | null {
+  const gap = (text: string) => ({ text, gap: true })
+  if (trigger === undefined) return gap('is missing')
+  if (trigger.enabled === 'disabled') return gap('is disabled')
+  if (trigger.enabled === 'replica') return gap('fires for replication only')
+  if (expected.replicated && trigger.enabled === 'origin') return gap('does not fire for replication')
+  const [preferred, other] = expected.functions
+  if (trigger.function !== preferred && trigger.function !== other) return gap(`calls ${trigger.function}`)
+  if (trigger.argument !== null && trigger.argument !== expected.captureId)
+    return gap('belongs to another capture')
+  return trigger.function === preferred ? null : { text: `calls ${other}`, gap: false }
+}
+
+/**
+ * It never runs: it only keeps people from dropping what the others need, or giving it another type. Where it is missing, a column
+ * may have been replaced by another one of its name (DROP … CASCADE, ADD), whose values came without a write.
+ */
+function guardProblem(trigger: Trigger | undefined): TriggerProblem | null {
+  return trigger === undefined ? { text: 'is missing', gap: true } : null
+}
+
+/** See CapturedRelation.insertsByStatement. */
+export function insertsByStatement(catalog: Catalog, source: Relation): boolean {
+  return (
+    source.kind === 'r' &&
+    source.children.length === 0 &&
+    source.parents.length === 0 &&
+    !isReplicated(catalog, source)
+  )
+}
+
+/** Logical replication writes to it, or to a part of it. */
+export function isReplicated(catalog: Catalog, relation: Relation): boolean {
+  return [relation, ...descendants(catalog, relation)].some((one) => one.subscribed)
+}
