@@ -47,8 +47,9 @@ export function batchSql(stored: Stored, task: Task): string {
     'pgfresh.missed': '[]',
     'pgfresh.refused': '[]',
     'pgfresh.written': '0',
-    // A key that is waited for alone must not keep the worker from everybody else's.
-    ...(task.misses >= patience ? { lock_timeout: '10ms' } : {}),
+    // A key that is waited for alone must not keep the worker from everybody else's; but one that is hardly ever free has to be
+    // waited for in line, so the wait grows with each attempt.
+    ...(task.misses >= patience ? { lock_timeout: `${Math.min(10 * 2 ** task.attempts, 200)}ms` } : {}),
   }
   return [
     `select pgfresh.enter(${Number(stored.id)}, ${settingsLiteral(settings)})`,

@@ -289,6 +289,33 @@ forEachMajor((major) => {
     },
   )
 
+  test('a row that writers hardly ever let go of is computed all the same', async () => {
+    const project = await rates(major, plainRate)
+    const daemon = project.start()
+    let writes = true
+    // Each waits for the one before it, so that the row is never free for anybody who doesn't wait in line.
+    const writing = [1, 2, 3, 4].map(async (n) => {
+      const client = await project.database.connect({ application_name: `writer ${n}` })
+      while (writes)
+        await client.query('begin; update venue set rate_id = rate_id; select pg_sleep(0.015); commit')
+    })
+    await waitForLock(project, 'writer 1')
+
+    await project.query('update rate set value = 2')
+    await waitFor(
+      'the row to be fresh',
+      async () => (await project.query('select from venue where rate = 2')).length === 1,
+      { timeoutMs: 10_000 },
+    )
+
+    writes = false
+    await Promise.all(writing)
+    await project.settle()
+    await project.expectFresh(rateComparison)
+    await daemon.stop()
+    // Broken: nobody waits for a lock, or so short that it is never had.
+  })
+
   test('two definitions on one table do not lose a key to each other', async () => {
     const project = await createProject(major, venueSchema)
     await project.materialize(`${venueDefinition}
