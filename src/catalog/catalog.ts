@@ -46,6 +46,10 @@ export interface Trigger {
   readonly beforeUpdate: boolean
   /** First argument, for our TRUNCATE triggers: the capture. */
   readonly argument: string | null
+  /** Numbers of the columns that UPDATE OF names, ascending. */
+  readonly columns: readonly number[]
+  /** On a partition: what its root's row trigger put there. Only ours are listed. */
+  readonly cloned: boolean
 }
 
 /** A table or view. System schemas, temporary tables and pgfresh's own tables are not in the catalog. */

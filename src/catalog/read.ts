@@ -112,10 +112,11 @@ const questions = {
     where ${people} and o.contype = 'f' and o.conparentid = 0 order by o.conname`,
   triggers: `
     select t.tgrelid as relation, t.tgname as name, n.nspname as schema, p.proname as function, t.tgenabled as enabled,
-      (t.tgtype & 2) <> 0 and (t.tgtype & 16) <> 0 as before_update, encode(t.tgargs, 'escape') as arguments
+      (t.tgtype & 2) <> 0 and (t.tgtype & 16) <> 0 as before_update, encode(t.tgargs, 'escape') as arguments,
+      (select coalesce(json_agg(a order by a), '[]') from unnest(t.tgattr::int2[]) a) as columns, t.tgparentid <> 0 as cloned
     from pg_trigger t join pg_class c on c.oid = t.tgrelid
     join pg_proc p on p.oid = t.tgfoid join pg_namespace n on n.oid = p.pronamespace
-    where ${people} and not t.tgisinternal and t.tgparentid = 0 order by t.tgname`,
+    where ${people} and (not t.tgisinternal and t.tgparentid = 0 or n.nspname = 'pgfresh') order by t.tgname`,
   inheritance: `
     select i.inhrelid as relation, i.inhparent as parent from pg_inherits i join pg_class c on c.oid = i.inhrelid
     where ${people} order by i.inhseqno, i.inhrelid`,
@@ -190,6 +191,8 @@ function triggerOf(row: Row): Trigger {
     enabled: enabledWords[text(row, 'enabled')] ?? 'disabled',
     beforeUpdate: flag(row, 'before_update'),
     argument: argument === undefined || argument === '' ? null : argument,
+    columns: JSON.parse(text(row, 'columns')) as number[],
+    cloned: flag(row, 'cloned'),
   }
 }
 

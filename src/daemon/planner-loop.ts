@@ -100,11 +100,10 @@ class Planner {
       case 'planned':
         for (const [id, pauseMs] of outcome.sweeps) this.#sweepDue.set(id, performance.now() + pauseMs)
         for (const { stored } of outcome.failed) this.#sweepDue.set(stored.id, performance.now() + failingMs)
-        for (const { stored, attempt, error } of outcome.failed) {
-          log.error(
-            { materialization: stored.compiled.name, attempt, error },
-            'one definition fails, the others go on',
-          )
+        for (const { stored, attempt, error, held } of outcome.failed) {
+          const fields = { materialization: stored.compiled.name, attempt, error }
+          if (held) log.warn(fields, 'a lock was not to be had in time')
+          else log.error(fields, 'one definition fails, the others go on')
         }
         for (const capture of outcome.strangers)
           log.warn({ capture }, 'the log has entries of an unknown capture')

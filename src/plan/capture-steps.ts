@@ -87,7 +87,7 @@ function captureStep(
   )
   const same = active !== undefined && shapeText(active.shape) === shapeText(shape)
   const captureId = same ? active.id : newId
-  const problems = active === undefined ? [] : triggerProblems(catalog, source, active.id)
+  const problems = active === undefined ? [] : triggerProblems(catalog, source, active)
   if (same && problems.length === 0) return null
   const missed = staying.flatMap((stored) => {
     const unnoticed = stored.compiled.routes.filter(
@@ -201,7 +201,8 @@ function removalStep(catalog: Catalog, capture: StoredCapture, read: ReadonlySet
 /** Triggers of ours where nothing is captured: on a partition that was detached, on a table that was copied. */
 function strayTriggers(catalog: Catalog, expected: ReadonlySet<string>): Step[] {
   const strays = [...catalog.relations.values()].filter(
-    (relation) => !expected.has(relation.oid) && relation.triggers.some((trigger) => trigger.ours),
+    (relation) =>
+      !expected.has(relation.oid) && relation.triggers.some((trigger) => trigger.ours && !trigger.cloned),
   )
   return strays.map((relation) => ({
     kind: 'drop-capture',

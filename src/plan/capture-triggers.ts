@@ -5,6 +5,8 @@
 
 import { captureTriggerNames, triggerFunction } from '../capture/triggers.ts'
 import { type Catalog, descendants, type Relation, type Trigger } from '../catalog/catalog.ts'
+import type { CaptureShape } from '../materialization/compiled.ts'
+import type { StoredCapture } from '../materialization/store.ts'
 import { displayTable } from './target.ts'
 
 /** The relations that need triggers: row triggers reach partitions by themselves, TRUNCATE triggers don't; inheritance children need all. */
@@ -25,12 +27,20 @@ export interface TriggerProblem {
 }
 
 /** What is wrong with the triggers of a source. */
-export function triggerProblems(catalog: Catalog, source: Relation, captureId: string): TriggerProblem[] {
+export function triggerProblems(
+  catalog: Catalog,
+  source: Relation,
+  capture: StoredCapture,
+): TriggerProblem[] {
+  const captureId = capture.id
   const { rows, leaves } = capturedTables(catalog, source)
   const byStatement = insertsByStatement(catalog, source)
   const wanted = [
     ...rows.flatMap((relation) => captureTriggerNames.map((name) => ({ relation, name }))),
-    ...leaves.map((relation) => ({ relation, name: 'pgfresh_truncate' as const })),
+    // Row triggers of the root are on each partition too, and each of them can be disabled there.
+    ...leaves.flatMap((relation) =>
+      captureTriggerNames.flatMap((name) => (name === 'pgfresh_columns' ? [] : { relation, name })),
+    ),
   ]
   return wanted.flatMap(({ relation, name }) => {
     const trigger = relation.triggers.find((one) => one.name === name)
@@ -43,7 +53,10 @@ export function triggerProblems(catalog: Catalog, source: Relation, captureId: s
       // A part of it may be truncated over there that is no table of its own here.
       replicated: isReplicated(catalog, rows.includes(relation) ? relation : source),
     }
-    const problem = name === 'pgfresh_columns' ? guardProblem(trigger) : problemOf(trigger, expected)
+    const problem =
+      name === 'pgfresh_columns'
+        ? guardProblem(trigger, numbersOf(relation, capture.shape))
+        : problemOf(trigger, expected)
     const on = relation === source ? '' : ` on ${displayTable(relation)}`
     return problem === null ? [] : [{ ...problem, text: `trigger ${name}${on} ${problem.text}` }]
   })
@@ -73,8 +86,21 @@ function problemOf(trigger: Trigger | undefined, expected: ExpectedTrigger): Tri
  * It never runs: it only keeps people from dropping what the others need, or giving it another type. Where it is missing, a column
  * may have been replaced by another one of its name (DROP … CASCADE, ADD), whose values came without a write.
  */
-function guardProblem(trigger: Trigger | undefined): TriggerProblem | null {
-  return trigger === undefined ? { text: 'is missing', gap: true } : null
+function guardProblem(trigger: Trigger | undefined, numbers: readonly number[]): TriggerProblem | null {
+  if (trigger === undefined) return { text: 'is missing', gap: true }
+  // Columns that changed names with others: the bodies don't know them any more.
+  return numbers.every((number) => trigger.columns.includes(number))
+    ? null
+    : { text: 'is about other columns of these names', gap: true }
+}
+
+/** The numbers of the columns that a capture is about, as they are called now. */
+function numbersOf(relation: Relation, shape: CaptureShape): number[] {
+  const names = new Set([
+    ...shape.logs.map((column) => column.name),
+    ...shape.interests.flatMap((interest) => interest.reads),
+  ])
+  return relation.columns.filter((column) => names.has(column.name)).map((column) => column.number)
 }
 
 /** See CapturedRelation.insertsByStatement. */

@@ -8,7 +8,7 @@
 import type { Session } from '../db/session.ts'
 import { tag } from '../db/transaction.ts'
 import { chainDepths } from '../materialization/chains.ts'
-import { noteFailing } from '../materialization/failing.ts'
+import { noteFailing, noteHeld } from '../materialization/failing.ts'
 import type { Catalogue, Stored } from '../materialization/store.ts'
 import { recheckEverythingSql } from './foreign.ts'
 import { hasRoom, hasRoomForDeferred, type Look } from './look.ts'
@@ -157,7 +157,7 @@ function stretches({ catalogue, look, chunkOf }: RoundContext): Routing[] {
   return [
     {
       sql: stretchSql(stored, walk.id, chunkOf(stored), room),
-      instead: (message) => noteFailing(stored.id, message),
+      instead: noteOf(stored),
       stored,
       attempt: 'walk over all keys',
     },
@@ -167,7 +167,12 @@ function stretches({ catalogue, look, chunkOf }: RoundContext): Routing[] {
 function sweepRoutings(swept: readonly Stored[], steps: ReadonlyMap<string, SweepStep>): Routing[] {
   return swept.flatMap((stored) => {
     const step = steps.get(stored.id)
-    const instead = (message: string) => noteFailing(stored.id, message)
-    return step === undefined ? [] : [{ sql: step.sql, instead, stored, attempt: 'look for expired rows' }]
+    return step === undefined
+      ? []
+      : [{ sql: step.sql, instead: noteOf(stored), stored, attempt: 'look for expired rows' }]
   })
+}
+
+function noteOf(stored: Stored): Routing['instead'] {
+  return ({ message, held }) => (held ? noteHeld(stored.id) : noteFailing(stored.id, message))
 }

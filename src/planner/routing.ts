@@ -11,14 +11,20 @@ import { canRoute, type Destination, routeSql, walkSql } from './tasks-sql.ts'
 /** A statement of a round that runs people's SQL or touches their tables, and what does instead should it fail. */
 export interface Routing {
   readonly sql: string
-  readonly instead: (message: string) => string
+  readonly instead: (failure: Failure) => string
   readonly stored: Stored
   /** What was attempted, for logs. */
   readonly attempt: string
 }
 
+/** An error, and whether it was just that a lock was not to be had in time. */
+export interface Failure {
+  readonly message: string
+  readonly held: boolean
+}
+
 /** A statement that raised an error. */
-export interface FailedRouting {
+export interface FailedRouting extends Failure {
   readonly stored: Stored
   readonly attempt: string
   readonly error: unknown
@@ -77,10 +83,12 @@ export async function oneByOne(session: Session, routings: readonly Routing[]): 
       await session.run(`savepoint route; ${sql}; release route`)
     } catch (error) {
       if (session.lost || !concernsOne(error)) throw error
-      await session.run(
-        `rollback to route; release route; ${instead(error instanceof Error ? error.message : String(error))}`,
-      )
-      failed.push({ stored, attempt, error })
+      const failure = {
+        message: error instanceof Error ? error.message : String(error),
+        held: sqlstateOf(error) === sqlstate.lockNotAvailable,
+      }
+      await session.run(`rollback to route; release route; ${instead(failure)}`)
+      failed.push({ stored, attempt, error, ...failure })
     }
   }
   return failed

@@ -8,6 +8,7 @@ import type { Session } from '../db/session.ts'
 import { setLocal } from '../db/transaction.ts'
 import { type Stored, text } from '../materialization/store.ts'
 import { laneOf } from '../queue/task.ts'
+import { stampIsDue } from '../refresh/due.ts'
 import { keyJson } from '../refresh/key.ts'
 
 /** No step is smaller in time or larger in pages: 5,000 pages take 17 ms warm. */
@@ -59,12 +60,11 @@ export async function nextSweepStep(session: Session, stored: Stored, chunk: num
     to < leaf.pages
       ? { relation: leaf.relation, block: to }
       : { relation: leaves[Math.max(at, 0) + 1]?.relation ?? null, block: 0 }
-  return { sql: stepSql(stored, expires, leaf.name, { from, to }, next, chunk), pauseMs }
+  return { sql: stepSql(stored, leaf.name, { from, to }, next, chunk), pauseMs }
 }
 
 function stepSql(
   stored: Stored,
-  expires: string,
   leaf: string,
   pages: { readonly from: number; readonly to: number },
   next: { readonly relation: string | null; readonly block: number },
@@ -73,17 +73,15 @@ function stepSql(
   const { compiled } = stored
   const stamp = `t.${quoteIdentifier(compiled.stamp)}`
   const parts = compiled.key.map((column) => `t.${quoteIdentifier(column.name)}`)
-  // Each row has its own ten per cent, so that what was filled together doesn't expire together.
-  const share = `(0.9 + 0.2 * (pg_catalog.hashtextextended(pg_catalog.concat_ws(',', ${parts.join(', ')}), 0) & 1023) / 1023.0)`
   const ended = next.relation === null
   return `${setLocal({ search_path: 'pg_catalog, pg_temp' })};
-    insert into pgfresh.task (id, origin, lane, materialization, kind, keys, stamp_due, why)
-    select c.id, c.id, ${laneOf('expiry', compiled.priority)}, ${Number(stored.id)}, 'keys', c.keys, true, 'expiry'
+    insert into pgfresh.task (id, origin, lane, materialization, kind, keys, why)
+    select c.id, c.id, ${laneOf('expiry', compiled.priority)}, ${Number(stored.id)}, 'keys', c.keys, 'expiry'
     from (select pg_catalog.nextval('pgfresh.task_id') as id, g.keys from (
       select pg_catalog.jsonb_agg(d.key) as keys from (
         select ${keyJson(compiled.key, parts)} as key, pg_catalog.row_number() over () as at from only ${leaf} t
         where t.ctid >= '(${pages.from},0)'::tid and t.ctid < '(${pages.to},0)'::tid
-          and (${stamp} is null or ${stamp} > pg_catalog.now() or ${stamp} < pg_catalog.now() - ${quoteLiteral(expires)}::interval * ${share})) d
+          and (${stampIsDue(compiled, stamp, parts)})) d
       where not exists (select from pgfresh.quarantine q where q.materialization = ${Number(stored.id)} and q.key = d.key)
       group by (d.at - 1) / ${chunk}) g) c;
     update pgfresh.sweep set relation = ${ended ? 'null' : next.relation}, block = ${next.block}

@@ -11,6 +11,7 @@ import type { Compiled, ValueColumn } from '../materialization/compiled.ts'
 import type { Stored } from '../materialization/store.ts'
 import { isTask, patience, settle } from '../queue/defer.ts'
 import type { Task } from '../queue/task.ts'
+import { stampIsDue } from './due.ts'
 import { differs, freshSelect } from './fresh-sql.ts'
 import {
   type KeyLimit,
@@ -97,10 +98,19 @@ function lockSql(stored: Stored, task: Task): string {
 /** Computes the locked rows in a snapshot of its own and writes those that differ, or whose stamp is what is due. */
 function writeSql(compiled: Compiled, task: Task, columns: readonly ValueColumn[]): string {
   const whole = columns.length === compiled.columns.length
-  // Only a compute of all columns sets the stamp, and a stamp from the future counts as expired [A11].
+  const places = compiled.key.map((_, at) => `k${at + 1}`)
+  // Only a compute of all columns sets the stamp. What has expired is asked again here: it may have been computed meanwhile.
   const due = [
     differs(columns, 'f'),
-    ...(whole ? ['f.s is null', 'f.s > pg_catalog.now()'] : []),
+    ...(whole
+      ? [
+          stampIsDue(
+            compiled,
+            'f.s',
+            places.map((place) => `f.${place}`),
+          ),
+        ]
+      : []),
     ...(whole && task.stampDue ? ['true'] : []),
   ].join(' or ')
   const sets = [
@@ -110,7 +120,6 @@ function writeSql(compiled: Compiled, task: Task, columns: readonly ValueColumn[
   const same = compiled.key
     .map((column, at) => `t.${quoteIdentifier(column.name)} = f.k${at + 1}`)
     .join(' and ')
-  const places = compiled.key.map((_, at) => `k${at + 1}`)
   return `with computed as materialized (${freshSelect(compiled, columns)}),
     fresh as materialized (select f.*, (${due}) as due from computed f),
     written as (update ${target(compiled)} t set ${sets.join(', ')} from fresh f where f.due and ${same}
