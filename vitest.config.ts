@@ -1,5 +1,6 @@
 /**
- * Three projects: `unit` needs no database, `pg` has one real server per major, `fault` kills, cuts and holds things.
+ * Four projects: `unit` needs no database, `pg` has one real server per major, `fault` kills, cuts and holds things, `container` builds
+ * the image and runs it where a Docker engine answers.
  * No retries: a test that fails now and then has found something. Modules are loaded by Node itself rather than by Vite, so that
  * module hooks act and type stripping is the same as at run time.
  */
@@ -44,6 +45,16 @@ export default defineConfig({
           hookTimeout: 120_000,
           sequence: { groupOrder: 2 },
           ...withServers,
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: 'container',
+          include: ['test/container/**/*.test.ts'],
+          testTimeout: 120_000,
+          hookTimeout: 120_000,
+          sequence: { groupOrder: 3 },
         },
       },
     ],

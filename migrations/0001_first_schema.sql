@@ -112,6 +112,8 @@ create table pgfresh.materialization (
   error       text,
   error_at    timestamptz,
   retry_at    timestamptz,
+  -- Its work waits until somebody says resume; what changes meanwhile is kept as deferred work without a due time.
+  paused_at   timestamptz,
   unique (target, stamp)
 );
 
@@ -125,6 +127,17 @@ create table pgfresh.capture (
   retired_at timestamptz
 );
 create unique index capture_active on pgfresh.capture (source) where retired_at is null;
+
+-- What each captured table consisted of when somebody last looked: its partitions or inheritance children, at any depth. No trigger
+-- fires when one is attached, detached or dropped, so daemons compare (pgfresh.notice_parts).
+--   link: the transaction that made it a part, as pg_inherits has it; one that went and came back has another
+create table pgfresh.part (
+  source   oid not null,
+  relation oid not null,
+  parent   oid not null,
+  link     bigint not null,
+  primary key (source, relation, parent, link)
+);
 
 -- The ready queue: small, coalesced by key, bounded. Only a planner round inserts (ids commit in order, so the floor
 -- is exact); a worker holds a task by its open transaction and deletes it in the transaction that did the work.
@@ -174,6 +187,8 @@ create table pgfresh.deferred (
   planned_at      timestamptz not null default now()
 ) with (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 500);
 create index deferred_due on pgfresh.deferred (due_at);
+-- Work of a paused target is deferred work that is due at 'infinity'; a round takes it back once nothing says that it is paused.
+create index deferred_paused on pgfresh.deferred (materialization) where due_at = 'infinity';
 
 -- A walk over all keys of a target, in key order: backfills, "all" changes, requests for a whole target. The cursor is
 -- the last key that became a task, so a walk goes on where it was after any crash.
@@ -198,9 +213,7 @@ create index walk_open on pgfresh.walk (materialization) where finished_at is nu
 create table pgfresh.sweep (
   materialization integer primary key,
   relation        oid,
-  block           bigint not null default 0,
-  pass_started_at timestamptz not null default now(),
-  pass_ended_at   timestamptz
+  block           bigint not null default 0
 ) with (fillfactor = 50);
 
 -- Keys whose computation fails.

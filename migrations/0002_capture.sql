@@ -14,6 +14,15 @@ begin
   return (pg_identify_object_as_address(1259, relation, number)).object_names[3] is not distinct from name;
 end $$;
 
+-- Is the table whose rows have this type a part of a partitioned table? Asked the same way, with a row that is constantly null; an answer of
+-- the server's caches too, since a row may be written under a snapshot that is older than its partition. By name, because
+-- nothing else leads from the type to its table there; a schema that is renamed just then has its new name at the second try.
+create function pgfresh.is_part(one anyelement, root regclass) returns boolean
+language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
+begin
+  return root in (select pg_partition_ancestors(coalesce(to_regclass(pg_typeof(one)::text), to_regclass(pg_typeof(one)::text))));
+end $$;
+
 -- Rings for a sleeping daemon: while it sleeps its listener holds the bell's lock (7331001, 0), so a writer's try to share it
 -- fails. A try that succeeds is kept to the transaction's end: a daemon that gets the lock knows that nobody is open who didn't ring.
 -- A transaction that NOTIFYed can't be PREPAREd, and a full notification queue fails the commit: no bell in either case.
@@ -122,70 +131,6 @@ begin
     above (oid) as (
       select log_release.source::oid union select i.inhparent from above a join pg_inherits i on i.inhrelid = a.oid)
     select b.oid from below b union select a.oid from above a);
-end $$;
-
--- Asks for rows to be computed again: all of a target (keys null), or some keys. Durable: it is an entry of the log in
--- the caller's transaction. keys: a JSON array of keys, each an array in the key's order, an object by column name, or,
--- for a key of one column, the bare value. columns: a part of the materialized columns, or null for all.
--- Returns how many keys were asked for, null for all of them. The caller must be allowed to UPDATE the target.
-create function pgfresh.refresh(target regclass, keys jsonb default null, columns text[] default null) returns bigint
-language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
-declare
-  caller constant text := case when current_setting('role') in ('', 'none') then session_user::text else current_setting('role') end;
-  key_columns jsonb;
-  known text[];
-  wrong text;
-  asked jsonb;
-  part text;
-begin
-  select m.compiled -> 'key' into key_columns from pgfresh.materialization m where m.target = refresh.target::oid limit 1;
-  if key_columns is null then
-    raise exception 'nothing is materialized on %', target using errcode = 'undefined_object',
-      hint = 'Declare it in a definition file and run "pgfresh apply".';
-  end if;
-  if not has_table_privilege(caller, target, 'UPDATE') then
-    raise exception 'role % may not update %', caller, target using errcode = 'insufficient_privilege',
-      hint = format('A refresh writes to the table: grant update on %s to %I.', target, caller);
-  end if;
-  if columns is not null then
-    select array_agg(c ->> 'name') into known
-    from pgfresh.materialization m, jsonb_array_elements(m.compiled -> 'columns') c where m.target = refresh.target::oid;
-    select c into wrong from unnest(columns) c where c <> all (known) limit 1;
-    if wrong is not null or cardinality(columns) = 0 then
-      raise exception '% has no materialized column %', target, quote_ident(coalesce(wrong, '')) using errcode = 'undefined_column',
-        hint = format('Its materialized columns are: %s.', array_to_string(known, ', '));
-    end if;
-  end if;
-  if keys is not null then
-    if jsonb_typeof(keys) <> 'array' then
-      raise exception 'keys must be a JSON array of keys, not %', jsonb_typeof(keys) using errcode = 'invalid_parameter_value',
-        hint = 'Write [[42], [43]]: one array per key, in the order of the primary key''s columns.';
-    end if;
-    select jsonb_agg(case jsonb_typeof(k)
-        when 'array' then k
-        when 'object' then (select jsonb_agg(k -> (c ->> 'name') order by n) from jsonb_array_elements(key_columns) with ordinality as of_key (c, n))
-        else jsonb_build_array(k) end)
-      into asked from jsonb_array_elements(keys) k;
-    select k::text into wrong from jsonb_array_elements(asked) k
-    where jsonb_array_length(k) <> jsonb_array_length(key_columns)
-       or exists (select from jsonb_array_elements(k) v where jsonb_typeof(v) in ('null', 'array', 'object'))
-    limit 1;
-    if wrong is not null then
-      raise exception '% is no key of %', wrong, target using errcode = 'invalid_parameter_value',
-        hint = format('A key is an array of %s: %s.', jsonb_array_length(key_columns),
-          (select string_agg(c ->> 'name', ', ' order by n) from jsonb_array_elements(key_columns) with ordinality as of_key (c, n)));
-    end if;
-    if asked is null then
-      return 0;
-    end if;
-    -- A value that is none of the key's type raises its type's own error here, instead of failing in a batch for ever.
-    for part in select format('(k ->> %s)::%s', n - 1, c ->> 'type') from jsonb_array_elements(key_columns) with ordinality as of_key (c, n) loop
-      execute format('select count(%s) from jsonb_array_elements($1) k', part) using asked;
-    end loop;
-  end if;
-  perform pgfresh.log_row(0, 0::smallint, 'R', null,
-    jsonb_build_object('target', target::oid::bigint, 'keys', asked, 'columns', to_jsonb(columns)));
-  return jsonb_array_length(asked);
 end $$;
 
 -- Stops a batch: a definition's query gave a key twice, so there is no one value to store.

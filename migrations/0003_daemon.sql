@@ -26,7 +26,8 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
   from pgfresh.state s, pg_database d, pg_control_system() c where d.datname = current_database()
 $$;
 
--- What there is to do, without a lock or an xid: idle daemons run just this.
+-- What there is to do, without a lock or an xid: idle daemons run just this. Of what is paused the quarantined keys and walks wait, its
+-- deferred work is due at 'infinity', and what was deferred so and is paused no more is due now.
 -- Only a hint: what a round does is decided by what the round itself reads. Sequential scans are off, because statistics of
 -- tables that are truncated over and over are always wrong.
 --   news: entries past the watermark, or a watermark that is worth nothing; due_in: seconds until deferred work or a quarantined key is due (0 or less: now)
@@ -36,6 +37,7 @@ create function pgfresh.look(
 ) language plpgsql stable set search_path = pg_catalog, pg_temp set enable_seqscan = off set jit = off as $$
 declare
   seen pg_snapshot;
+  paused constant integer[] := array(select m.id from pgfresh.materialization m where m.paused_at is not null);
 begin
   select s.epoch into epoch from pgfresh.state s;
   select w.snapshot, w.task_floor into seen, task_floor from pgfresh.watermark w order by w.id desc limit 1;
@@ -43,16 +45,23 @@ begin
   news := exists (
     select from pgfresh.unread(seen, pg_current_snapshot()) r,
       lateral (select from pgfresh.change_log l where l.xid >= r.lo and l.xid < r.hi limit 1) l) or not pgfresh.at_home(seen);
-  due_in := extract(epoch from least((select min(due_at) from pgfresh.deferred), (select min(retry_at) from pgfresh.quarantine),
+  due_in := extract(epoch from least((select min(d.due_at) from pgfresh.deferred d where d.due_at < 'infinity'),
+    -- In the order of the index, past the few that are paused.
+    (select q.retry_at from pgfresh.quarantine q where q.materialization <> all (paused) order by q.retry_at limit 1),
     (select min(m.retry_at) from pgfresh.walk k join pgfresh.materialization m on m.id = k.materialization
-      where k.finished_at is null and m.retry_at > clock_timestamp())) - at);
+      where k.finished_at is null and m.retry_at > clock_timestamp() and m.paused_at is null)) - at);
+  if exists (select from pgfresh.deferred d where d.due_at = 'infinity')
+    and exists (select from pgfresh.materialization m where m.paused_at is null
+      and exists (select from pgfresh.deferred d where d.due_at = 'infinity' and d.materialization = m.id)) then
+    due_in := 0;
+  end if;
   walks := coalesce((
     select jsonb_agg(jsonb_build_object('id', k.id::text, 'materialization', k.materialization::text, 'planned', k.planned_at is not null,
         'done', k.planned_at is not null and not exists (select from pgfresh.task t where t.walk = k.id)
           and not exists (select from pgfresh.deferred d where d.walk = k.id),
         'first', k.why = 'new' and k.columns is null))
     from pgfresh.walk k join pgfresh.materialization m on m.id = k.materialization
-    where k.finished_at is null and (m.retry_at is null or m.retry_at <= clock_timestamp())), '[]');
+    where k.finished_at is null and (m.retry_at is null or m.retry_at <= clock_timestamp()) and m.paused_at is null), '[]');
   failing := coalesce((select jsonb_agg(m.id::text) from pgfresh.materialization m where m.error is not null), '[]');
   ready := coalesce((
     select jsonb_object_agg(kind, n) from (
@@ -133,6 +142,67 @@ begin
     insert into pgfresh.watermark_1 (id, snapshot, task_floor) values (previous + 1, upto, floors);
   end if;
 end $$;
+
+-- What tables consist of now, and by which transaction and command of it. One that is just being detached is gone.
+create function pgfresh.parts(sources oid[]) returns table (source oid, relation oid, parent oid, link bigint, command bigint)
+language sql stable rows 100 set search_path = pg_catalog, pg_temp as $$
+  with recursive below (source, relation, parent, link, command) as (
+    select i.inhparent, i.inhrelid, i.inhparent, i.xmin::text::bigint, i.cmin::text::bigint
+    from pg_inherits i where i.inhparent = any (sources) and not i.inhdetachpending
+    union
+    select b.source, i.inhrelid, i.inhparent, i.xmin::text::bigint, i.cmin::text::bigint
+    from below b join pg_inherits i on i.inhparent = b.relation and not i.inhdetachpending)
+  select * from below
+$$;
+
+-- May a part have had rows when it became one, which nobody logged? One that was made as a partition had none, and what was written since
+-- is logged; so nothing is to do when people make the partitions of next month. It shows in its columns: ATTACH makes all of them inherited
+-- ones when it writes the link, while here they were so from the first step of the table's own making on (or the next, if they
+-- have defaults), and that before the link.
+create function pgfresh.brought_rows(part oid, link bigint, command bigint) returns boolean
+language sql stable set search_path = pg_catalog, pg_temp as $$
+  select not (c.relkind in ('r', 'p') and c.relispartition and exists (
+      select from pg_attribute made join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and a.attinhcount > 0
+      where made.attrelid = c.oid and made.attname = 'tableoid' and made.xmin::text::bigint = link and a.xmin = made.xmin
+        and a.cmin::text::bigint - made.cmin::text::bigint in (0, 1) and a.cmin::text::bigint < command))
+    -- Opens the table, which somebody may have locked; so it comes last.
+    and not (c.relkind = 'r' and pg_relation_size(c.oid) = 0)
+  from pg_class c where c.oid = part
+$$;
+
+-- Remembers what a table consists of: in the transaction that begins to capture it, under the lock that its triggers take.
+create function pgfresh.see_parts(of_source oid) returns void
+language sql set search_path = pg_catalog, pg_temp as $$
+  delete from pgfresh.part p where p.source = of_source;
+  insert into pgfresh.part (source, relation, parent, link) select p.source, p.relation, p.parent, p.link from pgfresh.parts(array[of_source]) p
+$$;
+
+-- Logs for each captured table of which a part is gone that rows went as if truncated, and where one came with rows that everything may
+-- have changed. Whoever removes or adds the row here logs it, so of several daemons one. Returns how many tables that were.
+create function pgfresh.notice_parts() returns bigint
+language sql set search_path = pg_catalog, pg_temp as $$
+  with part as materialized (
+    select p.* from pgfresh.parts(array(select c.source from pgfresh.capture c where c.retired_at is null)) p),
+  -- EXCEPT, since it hashes whatever statistics say of tables that nobody analyzes.
+  lost as materialized (
+    select s.source, s.relation, s.parent, s.link from pgfresh.part s except select p.source, p.relation, p.parent, p.link from part p),
+  found as materialized (
+    select p.source, p.relation, p.parent, p.link from part p except select s.source, s.relation, s.parent, s.link from pgfresh.part s),
+  gone as (
+    delete from pgfresh.part s using lost l
+    where s.source = l.source and s.relation = l.relation and s.parent = l.parent and s.link = l.link returning s.source),
+  come as (
+    insert into pgfresh.part (source, relation, parent, link) select f.source, f.relation, f.parent, f.link from found f
+    on conflict do nothing returning *),
+  noticed as (
+    select c.id, bool_or(n.brought) as brought
+    from (select g.source, false as brought from gone g union all
+      select t.source, true from (select p.* from come m join part p using (source, relation, parent, link) offset 0) t
+      where pgfresh.brought_rows(t.relation, t.link, t.command)) n
+    join pgfresh.capture c on c.source = n.source and c.retired_at is null
+    group by c.id)
+  select count(pgfresh.log_key(n.id, 32767::smallint, (case when n.brought then 'A' else 'T' end)::"char", null, null)) from noticed n
+$$;
 
 -- Claims the first task that nobody holds: one index probe for each lane, above its floor, which steps over the dead rows of
 -- consumed tasks that a held horizon keeps (2.5 ms without it after 60,000 tasks, 4 buffers with it).

@@ -7,7 +7,17 @@
 import type { LogLevel } from './kernel/log.ts'
 
 /** The commands that exist. */
-export const commandNames = ['plan', 'apply', 'run', 'status', 'verify', 'refresh'] as const
+export const commandNames = [
+  'plan',
+  'apply',
+  'run',
+  'status',
+  'verify',
+  'refresh',
+  'pause',
+  'resume',
+  'health',
+] as const
 
 /** The name of a command. */
 export type CommandName = (typeof commandNames)[number]
@@ -39,6 +49,8 @@ export interface Options {
   /** Column names, or null: all. */
   readonly columns: readonly string[] | null
   readonly watch: boolean
+  /** Where the daemon's heartbeat is, or null: daemon/heartbeat.ts says where. */
+  readonly healthFile: string | null
   readonly logLevel: LogLevel
 }
 
@@ -156,6 +168,15 @@ export const optionTable: { readonly [Name in keyof Options]: OptionSpec<Options
     takes: { kind: 'names', what: 'column names with commas between them' },
   },
   watch: flag('watch', ['status'], 'redraw every second until Ctrl-C (on a terminal)'),
+  healthFile: {
+    flag: 'health-file',
+    env: 'PGFRESH_HEALTH_FILE',
+    placeholder: 'FILE',
+    default: null,
+    commands: ['run', 'health'],
+    help: "the daemon's heartbeat: run touches it, health looks at it; pgfresh-UID.beat in the temporary directory unless given",
+    takes: { kind: 'text', what: 'a file' },
+  },
   json: flag('json', ['plan', 'status', 'verify', 'refresh'], 'print one JSON object'),
   logLevel: {
     flag: 'log-level',

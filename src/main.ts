@@ -23,12 +23,28 @@ if (major < oldest[0] || (major === oldest[0] && minor < oldest[1])) {
       if (error.code !== 'EPIPE') process.exit(1)
     })
   }
+  if (process.pid === 1) endOnSignals()
   const code = await exitCode()
   for (const stream of [process.stdout, process.stderr]) {
     await new Promise<void>((resolve) => stream.write('', () => resolve()))
   }
   // Said, not waited for: a handle that a command left open must not keep the process.
   process.exit(code)
+}
+
+/**
+ * As process 1 (a container's) we must listen ourselves: the kernel spares it every signal that has no listener, so that `docker stop`
+ * of an apply would wait ten seconds and then kill. While a command listens too, it decides.
+ */
+function endOnSignals(): void {
+  for (const [name, code] of [
+    ['SIGINT', 130],
+    ['SIGTERM', 143],
+  ] as const) {
+    process.on(name, () => {
+      if (process.listenerCount(name) === 1) process.exit(code)
+    })
+  }
 }
 
 async function exitCode(): Promise<number> {

@@ -7,6 +7,9 @@
  * before a column is touched the body looks whether it still has the name it had. That look costs nothing at run time
  * (migrations/0002, column_is); after a RENAME the writer goes on and everything counts as changed.
  *
+ * They run as our owner on rows whose types belong to whoever owns the table, so nothing of his may be called: no operator, and no
+ * cast but of the server's own types. Values of others become text by their type's output function (format), which only a superuser can make.
+ *
  * A changed capture has another id, so its functions are others too, and come into force by CREATE OR REPLACE TRIGGER.
  */
 import { quoteIdentifier, quoteLiteral } from '../db/identifier.ts'
@@ -29,6 +32,10 @@ export interface LogFunctions {
   /** The source's oid and the numbers of its columns, by which names are checked. */
   readonly oid: string
   readonly numbers: ReadonlyMap<string, number>
+  /** Columns whose types may have casts that somebody made. */
+  readonly castable: ReadonlySet<string>
+  /** Row triggers of a partitioned table are copied to new partitions with the rights of whoever makes these. */
+  readonly partitioned: boolean
   /** Virtual generated columns read as NULL in a body: if one is read, the trigger's WHEN has decided already, and all interests are concerned. */
   readonly decidedByWhen: boolean
 }
@@ -39,7 +46,7 @@ export function logFunctionsDdl(functions: LogFunctions, events: readonly Logged
     const { shape, captureId } = functions
     const work = event === 'update' ? updateBody(functions) : append(functions, event, String(allBits))
     const body = `${event === 'update' && shape.interests.length > 1 ? 'declare\n  mask pg_catalog.int4 := 0;\n' : ''}begin
-  if ${namesHold(functions)} then
+${functions.partitioned ? onlyOnParts(functions, event) : ''}  if ${namesHold(functions)} then
 ${work}
   else
     perform pgfresh.log_key(${Number(captureId)}, ${allBits}::pg_catalog.int2, 'A', null, null);
@@ -54,19 +61,19 @@ language plpgsql security definer ${fixedSettings(shape.logs)} as ${quoted}`
 }
 
 /**
- * Nobody else may make triggers of these functions: on a table of somebody's own, with types and casts of his own, they would
- * run his code as our owner. The source's owner may, because a new partition gets its triggers with his rights; who
- * writes needs no right, since EXECUTE is checked when a trigger is made.
+ * EXECUTE is checked when a trigger is made, never when it fires, so writers need no right. Nobody else may make triggers of these
+ * functions; but for partitioned tables: whoever makes or attaches a partition makes its triggers, and must not fail for
+ * a right that the last apply didn't know of (the table may have another owner since). There the body looks where it is (onlyOnParts).
  */
 export function logFunctionsRights(
   captureId: string,
-  owner: string,
+  partitioned: boolean,
   events: readonly LoggedEvent[],
 ): string[] {
-  return events.flatMap((event) => [
-    `revoke execute on function ${logFunction(captureId, event)}() from public`,
-    `grant execute on function ${logFunction(captureId, event)}() to ${quoteIdentifier(owner)}`,
-  ])
+  return events.map((event) => {
+    const on = `execute on function ${logFunction(captureId, event)}()`
+    return partitioned ? `grant ${on} to public` : `revoke ${on} from public`
+  })
 }
 
 /** Drops the functions of a capture that no trigger calls any more. */
@@ -105,10 +112,11 @@ function updateBody(functions: LogFunctions): string {
 }
 
 /** Appends to the current slot and rings for a sleeping daemon (migrations/0002). */
-function append({ captureId, shape }: LogFunctions, event: LoggedEvent, mask: string): string {
+function append(functions: LogFunctions, event: LoggedEvent, mask: string): string {
+  const { captureId, shape } = functions
   const { logs } = shape
   const field = isKey(logs) ? 'key' : 'row'
-  const values = `pg_catalog.pg_current_xact_id(), ${Number(captureId)}, ${mask}::pg_catalog.int2, '${event.slice(0, 1).toUpperCase()}', ${imagesOf(event, logs)}`
+  const values = `pg_catalog.pg_current_xact_id(), ${Number(captureId)}, ${mask}::pg_catalog.int2, '${event.slice(0, 1).toUpperCase()}', ${imagesOf(event, functions)}`
   const entry = `(xid, capture, mask, op, old_${field}, new_${field}) ${event === 'inserted' ? `select ${values} from new_rows row_` : `values (${values})`}`
   const slots = [0, 1, 2, 3].map(
     (slot) =>
@@ -140,6 +148,19 @@ function namesHold({ oid, numbers, shape }: LogFunctions): string {
 }
 
 /**
+ * Leaves on a table that is no part of the source: some stranger made a trigger of this function, and his columns may have any type.
+ * The row's own type tells where we are. It is known when the body is planned, once for each trigger, so asking costs nothing at
+ * run time (migrations/0002, is_part).
+ */
+function onlyOnParts({ oid }: LogFunctions, event: LoggedEvent): string {
+  const row = event === 'delete' ? 'old' : 'new'
+  return `  if not pgfresh.is_part(case when false then ${row} end, '${Number(oid)}'::pg_catalog.regclass) then
+    return null;
+  end if;
+`
+}
+
+/**
  * Text forms that depend on the session are made under fixed settings [A13]; only such captures pay for it. Others have no
  * SET clause at all, not even of search_path: entering one costs 3 to 4 % of a small transaction. So every name in the
  * bodies is qualified, types and operators too, and a writer's search_path decides nothing.
@@ -153,18 +174,25 @@ function fixedSettings(logs: readonly LoggedColumn[]): string {
 type Image = 'old' | 'new'
 
 /** The values of an entry's old and new image. */
-function imagesOf(event: LoggedEvent, logs: readonly LoggedColumn[]): string {
+function imagesOf(event: LoggedEvent, { shape, castable }: LogFunctions): string {
+  const { logs } = shape
   const present: readonly Image[] =
     event === 'update' ? ['old', 'new'] : event === 'delete' ? ['old'] : ['new']
   const images = (['old', 'new'] as const).map((image) => {
     if (!present.includes(image) || logs.length === 0) return 'null'
-    const values = logs.map(
-      (column) =>
-        `${rowOf(event, image)}.${quoteIdentifier(column.name)}${column.json ? '' : '::pg_catalog.text'}`,
-    )
+    const values = logs.map((column) => {
+      const value = `${rowOf(event, image)}.${quoteIdentifier(column.name)}`
+      if (castable.has(column.name)) return textOf(value)
+      return column.json ? value : `${value}::pg_catalog.text`
+    })
     return isKey(logs) ? `${values[0]}::pg_catalog.int8` : jsonArray(values)
   })
   return images.join(', ')
+}
+
+/** A value by its type's output function, whatever casts there are. (IS NULL would be true for a composite of nulls.) */
+function textOf(value: string): string {
+  return `case when ${value} is distinct from null then pg_catalog.format('%s', ${value}) end`
 }
 
 /** The most arguments that a function may have. */

@@ -54,12 +54,3 @@ export function advance({ seen, now, own, cut }: Window): Snapshot {
   const open = new Set([...now.open, own].filter((xid) => xid < xmax))
   return { xmax, open: [...open].sort((a, b) => (a < b ? -1 : 1)) }
 }
-
-/** True if everything that `inner` covers is covered by `outer`. */
-export function covers(outer: Snapshot, inner: Snapshot): boolean {
-  const uncovered = outer.open.filter((xid) => xid < inner.xmax && !inner.open.includes(xid))
-  if (uncovered.length > 0) return false
-  if (outer.xmax >= inner.xmax) return true
-  // Beyond outer's xmax nothing is covered: all of inner up there must be open.
-  return inner.xmax - outer.xmax === BigInt(inner.open.filter((xid) => xid >= outer.xmax).length)
-}

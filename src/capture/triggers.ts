@@ -5,7 +5,7 @@
  * committed before a later backfill takes its snapshot [A6]. What counts as a change is decided on the final row, never
  * by UPDATE OF: a BEFORE trigger's own changes must count too [A4].
  */
-import { quoteIdentifier, quoteQualified } from '../db/identifier.ts'
+import { quoteIdentifier, quoteLiteral, quoteQualified } from '../db/identifier.ts'
 import type { CaptureShape, TableName } from '../materialization/compiled.ts'
 import {
   changed,
@@ -31,8 +31,8 @@ export interface CapturedRelation {
   /** The source itself, which for an inheritance child is its parent: names are checked there, and a RENAME reaches all. */
   readonly source: {
     readonly oid: string
-    /** The role that owns it. */
-    readonly owner: string
+    /** pg_class.relkind: `p` for a partitioned table. */
+    readonly kind: string
     readonly columns: readonly CapturedColumn[]
   }
   readonly shape: CaptureShape
@@ -45,6 +45,8 @@ export interface CapturedRelation {
    * statement trigger on the parent sees no direct write to a child), and replicated tables (the apply worker fires none).
    */
   readonly insertsByStatement: boolean
+  /** Oids of the expressions that its generated columns are made by, its partitions' too, as far as the capture is about them. */
+  readonly expressions: readonly string[]
 }
 
 /** A column of a source. */
@@ -52,6 +54,8 @@ export interface CapturedColumn {
   readonly name: string
   /** attnum */
   readonly number: number
+  /** See isBuiltIn in catalog/scalar.ts. */
+  readonly builtIn: boolean
   /** A virtual generated column reads as NULL in a trigger's body, but not in its WHEN. */
   readonly generated: 'stored' | 'virtual' | null
 }
@@ -65,16 +69,18 @@ export function captureDdl(captured: CapturedRelation): string[] {
     (column) => column.generated === 'virtual' && reads.includes(column.name),
   )
   const numbers = new Map(source.columns.map((column) => [column.name, column.number]))
+  const castable = new Set(source.columns.flatMap((column) => (column.builtIn ? [] : [column.name])))
+  const partitioned = source.kind === 'p'
   const insert: LoggedEvent = insertsByStatement ? 'inserted' : 'insert'
   const each = (event: 'insert' | 'update' | 'delete', when = '') =>
     `create or replace trigger pgfresh_${event} after ${event} on ${on} for each row ${when} execute function ${logFunction(captureId, event)}()`
   return [
-    ...logFunctionsDdl({ captureId, shape, oid: source.oid, numbers, decidedByWhen }, [
+    ...logFunctionsDdl({ captureId, shape, oid: source.oid, numbers, castable, partitioned, decidedByWhen }, [
       insert,
       'update',
       'delete',
     ]),
-    ...logFunctionsRights(captureId, source.owner, [insert, 'update', 'delete']),
+    ...logFunctionsRights(captureId, partitioned, [insert, 'update', 'delete']),
     insertsByStatement
       ? `create or replace trigger pgfresh_insert after insert on ${on} referencing new table as new_rows for each statement execute function ${logFunction(captureId, insert)}()`
       : each('insert'),
@@ -82,7 +88,11 @@ export function captureDdl(captured: CapturedRelation): string[] {
     each('delete'),
     ...truncateDdl(relation, captureId, replicated),
     ...(replicated ? ['insert', 'update', 'delete'].map((event) => alwaysDdl(on, event)) : []),
-    ...columnsDdl(on, [...new Set([...reads, ...shape.logs.map((column) => column.name)])]),
+    ...columnsDdl(
+      on,
+      [...new Set([...reads, ...shape.logs.map((column) => column.name)])],
+      captured.expressions,
+    ),
   ]
 }
 
@@ -128,11 +138,13 @@ export function triggerFunction(
 
 /**
  * A trigger that never runs: its column list makes DROP COLUMN and ALTER TYPE of what the bodies touch fail with the
- * server's own error, instead of making every later write fail.
+ * server's own error, instead of making every later write fail. Its argument says which expressions generated columns had: SET
+ * EXPRESSION gives all rows other values and fires nothing, so it is plan that sees it.
  */
-function columnsDdl(on: string, columns: readonly string[]): string[] {
+function columnsDdl(on: string, columns: readonly string[], expressions: readonly string[]): string[] {
+  const argument = expressions.length === 0 ? '' : quoteLiteral(expressions.map(Number).join(','))
   return [
-    `create or replace trigger pgfresh_columns after update of ${columns.map(quoteIdentifier).join(', ')} on ${on} for each statement when (false) execute function pgfresh.captured()`,
+    `create or replace trigger pgfresh_columns after update of ${columns.map(quoteIdentifier).join(', ')} on ${on} for each statement when (false) execute function pgfresh.captured(${argument})`,
     `alter table ${on} disable trigger pgfresh_columns`,
   ]
 }

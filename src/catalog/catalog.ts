@@ -19,10 +19,14 @@ export interface Column {
   readonly notNull: boolean
   /** `stored`, `virtual` (18 and newer), or null for an ordinary column. */
   readonly generated: 'stored' | 'virtual' | null
+  /** Oid of what a generated column is made by: another one after SET EXPRESSION. */
+  readonly expression: string | null
   /** GENERATED ALWAYS AS IDENTITY. */
   readonly identityAlways: boolean
   /** See KeyColumn.json. */
   readonly json: boolean
+  /** See isBuiltIn. */
+  readonly builtIn: boolean
   /** smallint, integer, bigint, or a domain over one. */
   readonly integer: boolean
   /** True: it doesn't exist yet, but the plan under way adds it. */
@@ -33,6 +37,20 @@ export interface Column {
 export interface NamedColumns {
   readonly name: string
   readonly columns: readonly string[]
+}
+
+/** A unique index. */
+export interface UniqueIndex extends NamedColumns {
+  /** It is valid, has no WHERE, and is about plain columns: its columns tell all rows apart. */
+  readonly whole: boolean
+}
+
+/** What would be dropped or broken with a relation. */
+export interface Dependent {
+  /** The view that reads it; null: something else. */
+  readonly oid: string | null
+  /** In words, with its qualified name: `view reporting.weekly`. */
+  readonly text: string
 }
 
 /** A trigger that somebody made. */
@@ -75,7 +93,8 @@ export interface Relation {
   readonly columns: readonly Column[]
   /** Primary key columns in the key's order; empty without a primary key. */
   readonly key: readonly string[]
-  readonly uniques: readonly NamedColumns[]
+  /** Without the primary key. */
+  readonly uniques: readonly UniqueIndex[]
   readonly replicaIdentity: readonly string[]
   readonly partitionKey: readonly string[]
   readonly foreignKeys: readonly NamedColumns[]
@@ -83,6 +102,16 @@ export interface Relation {
   readonly publications: readonly string[]
   /** Logical replication writes to it. */
   readonly subscribed: boolean
+  /** Of a materialized view; of anything else none are listed. */
+  readonly dependents: readonly Dependent[]
+  /** True: a view that doesn't exist yet, but the plan under way makes it. Its oid is none. */
+  readonly planned?: true
+}
+
+/** What the current role may do in a schema. */
+export interface SchemaRights {
+  readonly create: boolean
+  readonly use: boolean
 }
 
 /** The whole snapshot. */
@@ -94,9 +123,13 @@ export interface Catalog {
   readonly mayCreateSchema: boolean
   /** The current role may create temporary views, which is how the server is asked what a query reads. */
   readonly mayCreateTemporary: boolean
-  /** As the session has it, unexpanded. */
+  /** See search-path.ts. */
   readonly searchPath: string
+  /** The schemas that names without one are looked up in, in order, pg_catalog and temporary ones aside. */
+  readonly path: readonly string[]
   readonly timeZone: string
+  /** By name, PostgreSQL's own aside. */
+  readonly schemas: ReadonlyMap<string, SchemaRights>
   readonly relations: ReadonlyMap<string, Relation>
   /** By oid. */
   readonly types: ReadonlyMap<string, TypeFacts>
@@ -105,6 +138,16 @@ export interface Catalog {
 /** A column by its name. */
 export function columnOf(relation: Relation, name: string): Column | undefined {
   return relation.columns.find((column) => column.name === name)
+}
+
+/** The relation of this name as an SQL statement would find it, temporary and system tables aside; undefined: there is none. */
+export function relationNamed(
+  catalog: Catalog,
+  { schema, name }: { readonly schema: string | null; readonly name: string },
+): Relation | undefined {
+  const all = [...catalog.relations.values()].filter((relation) => relation.name === name)
+  const schemas = schema === null ? catalog.path : [schema]
+  return schemas.flatMap((one) => all.filter((relation) => relation.schema === one))[0]
 }
 
 /** All partitions or inheritance children below a relation, at any depth, without itself. */

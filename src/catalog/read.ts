@@ -2,8 +2,18 @@
  * Reads the snapshot: a handful of questions in one message. Called by plan/, once per plan.
  */
 import type { Row, Session } from '../db/session.ts'
-import type { Catalog, Column, NamedColumns, Relation, RelationKind, Trigger } from './catalog.ts'
-import { isExactInJson, isInteger, type TypeFacts } from './scalar.ts'
+import type {
+  Catalog,
+  Column,
+  Dependent,
+  NamedColumns,
+  Relation,
+  RelationKind,
+  Trigger,
+  UniqueIndex,
+} from './catalog.ts'
+import { isBuiltIn, isExactInJson, isInteger, type TypeFacts } from './scalar.ts'
+import { settledSearchPath } from './search-path.ts'
 
 /**
  * Reads the catalog as the session's role sees it, in the caller's transaction: repeatable read, so that all of it is about one
@@ -21,7 +31,9 @@ export async function readCatalog(session: Session): Promise<Catalog> {
     ${questions.triggers};
     ${questions.inheritance};
     ${questions.publications};
-    ${questions.subscriptions}`)
+    ${questions.subscriptions};
+    ${questions.schemas};
+    ${questions.dependents}`)
   const [
     about,
     ,
@@ -34,6 +46,8 @@ export async function readCatalog(session: Session): Promise<Catalog> {
     inheritance,
     publications,
     subscriptions,
+    schemas,
+    dependents,
   ] = answers
   const typeFacts = new Map((types ?? []).map((row) => [text(row, 'oid'), typeOf(row)]))
   const parts: Parts = {
@@ -44,16 +58,26 @@ export async function readCatalog(session: Session): Promise<Catalog> {
     parents: grouped(inheritance, (row) => text(row, 'parent')),
     children: grouped(inheritance, (row) => text(row, 'relation'), 'parent'),
     publications: grouped(publications, (row) => text(row, 'name')),
+    dependents: grouped(dependents, dependentOf),
     subscribed: new Set((subscriptions ?? []).map((row) => text(row, 'relation'))),
   }
   const session0 = about?.[0] ?? {}
+  const rights = new Map(
+    (schemas ?? []).map((row) => [
+      text(row, 'name'),
+      { create: flag(row, 'may_create'), use: flag(row, 'may_use') },
+    ]),
+  )
+  const role = text(session0, 'role')
   return {
     database: text(session0, 'database'),
-    role: text(session0, 'role'),
+    role,
     superuser: flag(session0, 'superuser'),
     mayCreateTemporary: flag(session0, 'may_create_temporary'),
     mayCreateSchema: flag(session0, 'may_create'),
-    searchPath: text(session0, 'search_path'),
+    searchPath: settledSearchPath(text(session0, 'search_path'), role, (schema) => rights.has(schema)),
+    path: list(session0, 'path').filter((schema) => schema !== 'pgfresh'),
+    schemas: rights,
     timeZone: text(session0, 'time_zone'),
     relations: new Map((relations ?? []).map((row) => [text(row, 'oid'), relationOf(row, parts)])),
     types: typeFacts,
@@ -68,6 +92,7 @@ interface Parts {
   readonly parents: ReadonlyMap<string, readonly string[]>
   readonly children: ReadonlyMap<string, readonly string[]>
   readonly publications: ReadonlyMap<string, readonly string[]>
+  readonly dependents: ReadonlyMap<string, readonly Dependent[]>
   readonly subscribed: ReadonlySet<string>
 }
 
@@ -86,7 +111,8 @@ const questions = {
       (select rolsuper from pg_catalog.pg_roles where rolname = current_user) as superuser,
       pg_catalog.has_database_privilege(current_database(), 'CREATE') as may_create,
       pg_catalog.has_database_privilege(current_database(), 'TEMPORARY') as may_create_temporary,
-      pg_catalog.current_setting('search_path') as search_path, pg_catalog.current_setting('TimeZone') as time_zone`,
+      pg_catalog.current_setting('search_path') as search_path,
+      pg_catalog.to_json(pg_catalog.current_schemas(false)) as path, pg_catalog.current_setting('TimeZone') as time_zone`,
   relations: `
     select c.oid, n.nspname as schema, c.relname as name, c.relkind as kind, pg_get_userbyid(c.relowner) as owner,
       pg_has_role(c.relowner, 'USAGE') as owned, c.relrowsecurity as row_security, c.relispartition as is_partition,
@@ -95,7 +121,8 @@ const questions = {
     from pg_class c join pg_namespace n on n.oid = c.relnamespace where ${people}`,
   columns: `
     select a.attrelid as relation, a.attname as name, a.attnum as number, format_type(a.atttypid, a.atttypmod) as type,
-      a.atttypid as type_oid, a.attnotnull as not_null, a.attgenerated as generated, a.attidentity as identity
+      a.atttypid as type_oid, a.attnotnull as not_null, a.attgenerated as generated, a.attidentity as identity,
+      (select d.oid from pg_attrdef d where a.attgenerated <> '' and d.adrelid = a.attrelid and d.adnum = a.attnum) as expression
     from pg_attribute a join pg_class c on c.oid = a.attrelid
     where ${people} and a.attnum > 0 and not a.attisdropped order by a.attrelid, a.attnum`,
   types: `
@@ -103,6 +130,7 @@ const questions = {
     from pg_type t join pg_namespace n on n.oid = t.typnamespace where t.typtype in ('b', 'd', 'e') and t.typcategory <> 'A'`,
   indexes: `
     select i.indrelid as relation, x.relname as name, i.indisprimary as is_primary, i.indisreplident as is_identity,
+      i.indisvalid and i.indimmediate and i.indpred is null and i.indexprs is null as whole,
       ${names('i.indrelid', 'i.indkey', 'i.indnkeyatts')} as columns
     from pg_index i join pg_class x on x.oid = i.indexrelid join pg_class c on c.oid = i.indrelid
     where ${people} and i.indisunique and i.indislive order by x.relname`,
@@ -125,6 +153,18 @@ const questions = {
     join pg_namespace n on n.nspname = p.schemaname join pg_class c on c.relnamespace = n.oid and c.relname = p.tablename
     where ${people} order by p.pubname`,
   subscriptions: 'select distinct srrelid as relation from pg_subscription_rel',
+  schemas: `
+    select nspname as name, has_schema_privilege(oid, 'CREATE') as may_create, has_schema_privilege(oid, 'USAGE') as may_use
+    from pg_namespace where nspname !~ '^pg_' and nspname <> 'information_schema'`,
+  // Of its own rule, type and indexes it depends the other way round, or automatically.
+  dependents: `
+    select distinct c.oid as relation, v.oid, case when v.oid is null then pg_describe_object(d.classid, d.objid, 0)
+      else case v.relkind when 'v' then 'view ' when 'm' then 'materialized view ' else 'a rule of ' end || quote_ident(n.nspname) || '.' || quote_ident(v.relname) end as text
+    from pg_class c join pg_depend d on d.deptype = 'n'
+      and ((d.refclassid = 'pg_class'::regclass and d.refobjid = c.oid) or (d.refclassid = 'pg_type'::regclass and d.refobjid = c.reltype))
+    left join pg_rewrite w on d.classid = 'pg_rewrite'::regclass and w.oid = d.objid
+    left join pg_class v on v.oid = w.ev_class left join pg_namespace n on n.oid = v.relnamespace
+    where ${people} and c.relkind = 'm' and v.oid is distinct from c.oid order by 3`,
 }
 
 function relationOf(row: Row, parts: Parts): Relation {
@@ -150,13 +190,14 @@ function relationOf(row: Row, parts: Parts): Relation {
     lastNumber: Number(text(row, 'last_number')),
     columns: parts.columns.get(oid) ?? [],
     key: columnsOf(indexes.find((index) => flag(index, 'is_primary'))),
-    uniques: indexes.filter((index) => !flag(index, 'is_primary')).map(namedColumns),
+    uniques: indexes.filter((index) => !flag(index, 'is_primary')).map(uniqueIndex),
     replicaIdentity: columnsOf(indexes.find((index) => flag(index, 'is_identity'))),
     partitionKey: list(row, 'partition_key'),
     foreignKeys: parts.foreignKeys.get(oid) ?? [],
     triggers: parts.triggers.get(oid) ?? [],
     publications: parts.publications.get(oid) ?? [],
     subscribed: parts.subscribed.has(oid),
+    dependents: parts.dependents.get(oid) ?? [],
   }
 }
 
@@ -169,8 +210,10 @@ function columnOf(row: Row, types: ReadonlyMap<string, TypeFacts>): Column {
     type: text(row, 'type'),
     notNull: flag(row, 'not_null'),
     generated: generated === 's' ? 'stored' : generated === 'v' ? 'virtual' : null,
+    expression: row.expression ?? null,
     identityAlways: text(row, 'identity') === 'a',
     json: isExactInJson(type, types),
+    builtIn: isBuiltIn(type, types),
     integer: isInteger(type, types),
   }
 }
@@ -207,6 +250,14 @@ function typeOf(row: Row): TypeFacts {
 
 function namedColumns(row: Row): NamedColumns {
   return { name: text(row, 'name'), columns: list(row, 'columns') }
+}
+
+function uniqueIndex(row: Row): UniqueIndex {
+  return { ...namedColumns(row), whole: flag(row, 'whole') }
+}
+
+function dependentOf(row: Row): Dependent {
+  return { oid: row.oid ?? null, text: text(row, 'text') }
 }
 
 function grouped<T>(

@@ -32,6 +32,11 @@ export function isExactInJson(oid: string, types: ReadonlyMap<string, TypeFacts>
   )
 }
 
+/** True if the type, or what a domain is over, is the server's own: nobody but a superuser can have made casts of it. */
+export function isBuiltIn(oid: string, types: ReadonlyMap<string, TypeFacts>): boolean {
+  return baseType(oid, types)?.schema === 'pg_catalog'
+}
+
 /** True for smallint, integer, bigint. */
 export function isInteger(oid: string, types: ReadonlyMap<string, TypeFacts>): boolean {
   const type = baseType(oid, types)

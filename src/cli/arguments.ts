@@ -139,7 +139,7 @@ function checkOperands(command: CommandName, operands: readonly string[]): void 
   if (takes === 'required' && operands.length === 0) {
     throw new OperatorError({
       message: `${command} needs a TARGET`,
-      hint: `Write the table as SQL names it: pgfresh ${command} venue, pgfresh ${command} 'sales."Order"'.`,
+      hint: `Write the table or view as SQL names it: pgfresh ${command} venue, pgfresh ${command} 'sales."Order"'.`,
     })
   }
 }

@@ -7,7 +7,6 @@
 import type { CommandName } from '../config.ts'
 import { parseRequest, type Request } from './arguments.ts'
 import type { CommandContext, Environment, Execute, Reader, Writer } from './context.ts'
-import { describeFailure } from './failure.ts'
 import { commandHelp, overallHelp } from './help.ts'
 import { abortOnSignals } from './signals.ts'
 import { packageVersion } from './version.ts'
@@ -39,18 +38,22 @@ export async function runCommand(invocation: Invocation): Promise<number> {
     stdout.write(request.kind === 'version' ? `${packageVersion()}\n` : helpFor(request.command))
     return 0
   } catch (error) {
+    // It knows the driver's errors, and the driver takes longer to load than health takes as a whole.
+    const { describeFailure } = await import('./failure.ts')
     stderr.write(`${describeFailure(error, { command, withStack: level === 'debug' })}\n`)
     return 1
   }
 }
 
-const commands: Readonly<Record<CommandName, () => Promise<{ execute: Execute }>>> = {
+const commands: Readonly<Record<Exclude<CommandName, 'health'>, () => Promise<{ execute: Execute }>>> = {
   plan: () => import('./commands/plan.ts'),
   apply: () => import('./commands/apply.ts'),
   run: () => import('./commands/run.ts'),
   status: () => import('./commands/status.ts'),
   verify: () => import('./commands/verify.ts'),
   refresh: () => import('./commands/refresh.ts'),
+  pause: () => import('./commands/pause.ts'),
+  resume: () => import('./commands/resume.ts'),
 }
 
 function helpFor(command: CommandName | null): string {
@@ -63,6 +66,11 @@ async function execute(
 ): Promise<number> {
   const { env, stdin, stdout, stderr } = invocation
   const { options, given, operands } = request
+  if (request.command === 'health') {
+    // It runs every few seconds and needs nothing else: the logging library alone would double its time.
+    const health = await import('./commands/health.ts')
+    return await health.execute({ options, stdout })
+  }
   const interruption = endsBySignal(request) && invocation.signal === undefined ? abortOnSignals() : null
   const { createLog } = await import('../kernel/log.ts')
   const pretty = stderr.isTTY === true

@@ -6,7 +6,7 @@ import type { CommandName } from '../config.ts'
 /** One command as the help shows it. */
 export interface CommandInfo {
   readonly summary: string
-  /** A TARGET behind the command: a table named as SQL names it. */
+  /** A TARGET behind the command: a table or a materialized view, named as SQL names it. */
   readonly operand: 'none' | 'optional' | 'required'
   /** More lines for the command's own help. */
   readonly details: readonly string[]
@@ -38,20 +38,43 @@ export const commandList: Readonly<Record<CommandName, CommandInfo>> = {
   status: {
     summary: 'how fresh everything is, what is pending, what failed',
     operand: 'none',
-    details: ['Reads only bookkeeping, never a table of yours. Estimates carry a ~.'],
+    details: ['Reads only bookkeeping, never a table or a view of yours. Estimates carry a ~.'],
   },
   verify: {
     summary: 'recompute rows, compare them with what is stored',
     operand: 'optional',
     details: [
       'Changes nothing and blocks nobody. A row whose change is still on its way is no drift: it is looked at again.',
-      'Exit code 2 if there is drift, with the keys.',
+      'Without a TARGET: all materialized columns, and the views that definitions declare.',
+      'A view is compared whole, with what its query returns now: that takes as long as a refresh, or a few times as long where they differ.',
+      'What changed since its last refresh is no drift, unless it is overdue, failing or never refreshed, or nothing that it reads changed.',
+      'Exit code 2 if there is drift, with the keys or rows.',
     ],
   },
   refresh: {
-    summary: 'ask for rows to be computed again',
+    summary: 'ask for rows to be computed again, or for a view to be refreshed',
     operand: 'required',
     details: ['Returns once the request is stored; the daemon does the work.'],
+  },
+  pause: {
+    summary: 'leave a target alone until resume',
+    operand: 'required',
+    details: [
+      'Columns: what changes meanwhile is kept, and worked off after resume. A view: it is not refreshed. Work under way ends first.',
+    ],
+  },
+  resume: {
+    summary: 'go on with a paused target',
+    operand: 'required',
+    details: ['What was left meanwhile is due at once.'],
+  },
+  health: {
+    summary: 'does the daemon on this machine live? For HEALTHCHECK and liveness probes',
+    operand: 'none',
+    details: [
+      'Exit code 0 if the last beat of a "pgfresh run" of this account on this machine is at most 30 s old, else 1.',
+      "Asks no database: a daemon that can't reach its database is healthy, and tries again.",
+    ],
   },
 }
 

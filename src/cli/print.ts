@@ -53,6 +53,26 @@ export function count(value: number): string {
   return Math.round(value).toLocaleString('en-US')
 }
 
+const unitsOfSize = ['bytes', 'kB', 'MB', 'GB', 'TB', 'PB'] as const
+
+/** `8192 bytes`, `48 kB`, `1200 MB`: in steps of 1,024, as pg_size_pretty counts. */
+export function size(bytes: number): string {
+  let value = bytes
+  let at = 0
+  while (value >= 10 * 1024 && at < unitsOfSize.length - 1) {
+    value /= 1024
+    at++
+  }
+  return `${Math.round(value)} ${unitsOfSize[at]}`
+}
+
+const colourCodes = { red: 31, green: 32, yellow: 33, cyan: 36 } as const
+
+/** The text in a terminal's colour. */
+export function inColour(text: string, colour: keyof typeof colourCodes): string {
+  return `\u001b[${colourCodes[colour]}m${text}\u001b[0m`
+}
+
 /** `1 row`, `2 rows`. */
 export function counted(value: number, one: string, many = `${one}s`): string {
   return `${count(value)} ${value === 1 ? one : many}`

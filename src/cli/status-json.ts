@@ -2,6 +2,7 @@
  * The report as programs read it: names in snake_case with their unit, numbers as numbers. Pure.
  */
 import type { BackfillReport, Count, MaterializationReport, Report } from '../status/report.ts'
+import type { ViewReport } from '../status/view-report.ts'
 import { exactJson } from './exact-json.ts'
 
 /** The object that `pgfresh status --json` prints. */
@@ -19,6 +20,7 @@ export function statusJson(report: Report) {
       beat_age_ms: whole(beatAgeMs),
     })),
     materializations: report.materializations.map(materialization),
+    views: report.views.map(view),
     undeclared: report.undeclared,
   }
 }
@@ -31,6 +33,7 @@ function materialization(one: MaterializationReport) {
     stamp: one.stamp,
     columns: one.columns,
     state: one.state,
+    paused_at: one.pausedAt,
     late: one.late,
     lag_ms: whole(one.lagMs),
     freshness_ms: one.freshnessMs,
@@ -48,6 +51,45 @@ function materialization(one: MaterializationReport) {
             age_ms: whole(one.lastError.ageMs),
           },
     last_success_age_ms: one.lastSuccessAgeMs === null ? null : whole(one.lastSuccessAgeMs),
+  }
+}
+
+function view(one: ViewReport) {
+  const { running, lastExecution, lastError } = one
+  return {
+    project: one.project,
+    name: one.name,
+    view: one.view,
+    state: one.state,
+    paused: one.paused,
+    rebuild_pending: one.rebuild,
+    refreshing: running === null ? null : { pid: running.pid, since: running.since },
+    failures: one.failures,
+    every: one.every,
+    cron: one.cron,
+    time_zone: one.timeZone,
+    last_attempted_at: one.lastAttemptedAt,
+    last_refreshed_at: one.lastRefreshedAt,
+    next_refresh_at: one.nextRefreshAt,
+    last_refresh_ms: one.lastRefreshMs === null ? null : whole(one.lastRefreshMs),
+    last_execution:
+      lastExecution === null
+        ? null
+        : {
+            outcome: lastExecution.outcome,
+            triggered_by: lastExecution.triggeredBy,
+            started_at: lastExecution.startedAt,
+            ended_at: lastExecution.endedAt,
+            ms: whole(lastExecution.ms),
+            concurrent: lastExecution.concurrent,
+            error: lastExecution.error,
+          },
+    rows_estimated: one.rowsEstimated,
+    bytes: one.bytes,
+    last_error:
+      lastError === null
+        ? null
+        : { error: lastError.error, age_ms: lastError.ageMs === null ? null : whole(lastError.ageMs) },
   }
 }
 

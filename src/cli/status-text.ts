@@ -1,9 +1,10 @@
 /**
- * The report as people read it: what is fresh and how late in aligned columns, then backfills, then what failed. Pure.
+ * The report as people read it: what is fresh and how late in aligned columns, then views, backfills, and what failed. Pure.
  */
 import type { Count, MaterializationReport, Report } from '../status/report.ts'
 import { backfillText, bar } from './bar.ts'
-import { count, counted, duration, table } from './print.ts'
+import { count, counted, duration, inColour, table } from './print.ts'
+import { viewErrors, viewsTable } from './view-text.ts'
 
 /** How the terminal is. */
 export interface TextOptions {
@@ -18,17 +19,20 @@ const barWidth = 24
 export function statusText(report: Report, options: TextOptions): string {
   const sections = [
     materializations(report, options),
+    viewsTable(report.views, options),
     backfills(report, options),
-    errors(report),
+    `${errors(report)}${viewErrors(report.views)}`,
     undeclared(report),
     footer(report),
   ]
   return sections.filter((section) => section !== '').join('\n')
 }
 
-function materializations({ materializations: rows }: Report, { colour }: TextOptions): string {
+function materializations({ materializations: rows, views }: Report, { colour }: TextOptions): string {
   if (rows.length === 0)
-    return 'Nothing is materialized here yet: declare it in a definition file and run "pgfresh apply".\n'
+    return views.length > 0
+      ? ''
+      : 'Nothing is materialized here yet: declare it in a definition file and run "pgfresh apply".\n'
   const projects = new Set(rows.map((one) => one.project))
   const many = projects.size > 1 || !projects.has('default')
   return table<MaterializationReport>(
@@ -59,11 +63,17 @@ function columnsText({ columns }: MaterializationReport): string {
   return more > 0 ? `${columns.slice(0, shownColumns).join(', ')}, +${more}` : columns.join(', ')
 }
 
-const colours = { fresh: 32, 'catching up': 36, backfilling: 36, failing: 31 } as const
+const colours = {
+  fresh: 'green',
+  'catching up': 'cyan',
+  backfilling: 'cyan',
+  failing: 'red',
+  paused: 'yellow',
+} as const
 
 function stateText({ state, late }: MaterializationReport, colour: boolean): string {
   const text = late ? `${state}, late` : state
-  return colour ? `\u001b[${late ? 31 : colours[state]}m${text}\u001b[0m` : text
+  return colour ? inColour(text, late ? 'red' : colours[state]) : text
 }
 
 function backfills(report: Report, { bars }: TextOptions): string {

@@ -3,21 +3,23 @@
  */
 import { displayIdentifier, displayQualified } from '../db/identifier.ts'
 import type { Difference } from '../status/verify/compare.ts'
-import type { Unsettled, Verification } from '../status/verify/verification.ts'
+import type { Unsettled, Verification, ViewVerification } from '../status/verify/verification.ts'
 import { exactJson } from './exact-json.ts'
 import { count, counted, table } from './print.ts'
+import { verifyViewJson, verifyViewsClosing, verifyViewsText } from './verify-view-text.ts'
 
 /** All that one run found. */
 export interface Found {
   readonly verifications: readonly Verification[]
   readonly unsettled: Unsettled
+  readonly views: readonly ViewVerification[]
 }
 
 /** Differences and failures shown one by one for each materialization; `--json` has up to 1,000. */
 const shown = 20
 
-/** A line per materialization, the differences below, the sum at the end. */
-export function verifyText({ verifications, unsettled }: Found): string {
+/** A line per materialization, the differences below; the same of views; the sum at the end. */
+export function verifyText({ verifications, unsettled, views }: Found): string {
   const summary = table<Verification>(
     [
       { title: 'TARGET', cell: targetName },
@@ -42,9 +44,12 @@ export function verifyText({ verifications, unsettled }: Found): string {
     verifications,
   )
   const details = verifications.flatMap((one) => detailLines(one)).map((line) => `${line}\n`)
-  return [summary, details.join(''), `${closing({ verifications, unsettled })}\n`]
-    .filter((part) => part !== '')
-    .join('\n')
+  const closings = [
+    verifications.length === 0 ? null : closing(verifications, unsettled),
+    verifyViewsClosing(views),
+  ]
+  const last = `${closings.filter((part) => part !== null).join('; ')}\n`
+  return [summary, details.join(''), verifyViewsText(views), last].filter((part) => part !== '').join('\n')
 }
 
 function detailLines(one: Verification): string[] {
@@ -83,7 +88,13 @@ function limited(lines: readonly string[]): string[] {
   return more > 0 ? [...lines.slice(0, shown), `… and ${count(more)} more`] : [...lines]
 }
 
-function closing({ verifications, unsettled }: Found): string {
+const unsettledTexts: Readonly<Record<NonNullable<Unsettled>, string>> = {
+  'no daemon': 'changes are pending and no daemon runs ("pgfresh run --until-idle" works them off)',
+  paused: 'changes wait for "pgfresh resume"',
+  deadline: 'still changing at the deadline',
+}
+
+function closing(verifications: readonly Verification[], unsettled: Unsettled): string {
   const total = (pick: (one: Verification) => number) =>
     verifications.reduce((sum, one) => sum + pick(one), 0)
   const drift = total((one) => one.drift.length)
@@ -91,10 +102,7 @@ function closing({ verifications, unsettled }: Found): string {
   const open = total((one) => one.unsettled.length)
   const failed = total((one) => one.failed.length)
   const failing = verifications.filter((one) => one.error !== null)
-  const why =
-    unsettled === 'no daemon'
-      ? 'changes are pending and no daemon runs ("pgfresh run --until-idle" works them off)'
-      : 'still changing at the deadline'
+  const why = unsettledTexts[unsettled ?? 'deadline']
   return [
     drift === 0
       ? `no drift in ${counted(checked, 'row')}`
@@ -111,7 +119,7 @@ function targetName({ stored }: Verification): string {
 }
 
 /** The object that `pgfresh verify --json` prints. Values are texts as PostgreSQL prints them, or null. */
-export function verifyJson({ verifications, unsettled }: Found) {
+export function verifyJson({ verifications, unsettled, views }: Found) {
   const total = (pick: (one: Verification) => number) =>
     verifications.reduce((sum, one) => sum + pick(one), 0)
   return {
@@ -120,6 +128,7 @@ export function verifyJson({ verifications, unsettled }: Found) {
     unsettled: total((one) => one.unsettled.length),
     unsettled_because: unsettled,
     failed: total((one) => one.failed.length),
+    views_drift: views.filter((one) => one.result === 'drift').length,
     materializations: verifications.map((one) => ({
       project: one.stored.compiled.project,
       name: one.stored.compiled.name,
@@ -134,6 +143,7 @@ export function verifyJson({ verifications, unsettled }: Found) {
       unsettled: one.unsettled.map(differenceJson),
       failed: one.failed.map(({ key, error }) => ({ key: exactJson(key), error })),
     })),
+    views: views.map(verifyViewJson),
   }
 }
 

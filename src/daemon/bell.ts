@@ -6,93 +6,40 @@
  * transaction: once the daemon gets the lock, whoever didn't ring has ended, and one more look sees what they committed.
  * Until it gets the lock it goes on polling; it only ever tries.
  */
-import pgListen from 'pg-listen'
 import type { DatabaseAddress, Session } from '../db/session.ts'
 import type { Log } from '../kernel/log.ts'
 import { Connection } from './connection.ts'
+import type { Listener } from './listener.ts'
 
 /** The channel on which capture rings. */
-const channel = 'pgfresh_bell'
+export const bellChannel = 'pgfresh_bell'
 
-/** How long the bell's own test may take before listening is given up: through a transaction pooler nothing arrives. */
-const proofMs = 3_000
-
-type Subscriber = ReturnType<typeof pgListen.default>
-
-/** Listens for rings, and holds the lock while the daemon sleeps. */
+/** Holds the lock while the daemon sleeps. What rings is heard by the listener, which wakes the planner. */
 export class Bell {
   readonly #lock: Connection
-  readonly #subscriber: Subscriber
+  readonly #listener: Listener
   readonly #log: Log
-  #onProof: (() => void) | null = null
-  #connected = false
   /** The lock is held in this session. */
   #armedIn: Session | null = null
 
-  /** `onRing` is called for each ring, and when the listener is connected again: what was sent in between is lost. */
-  constructor(address: DatabaseAddress, log: Log, onRing: () => void) {
+  /** `listener` hears the bell's channel. */
+  constructor(address: DatabaseAddress, listener: Listener, log: Log) {
     this.#log = log
     this.#lock = new Connection(address, 'bell')
-    this.#subscriber = pgListen.default(
-      {
-        ...(address.url === null ? {} : { connectionString: address.url }),
-        application_name: 'pgfresh listener',
-        connectionTimeoutMillis: 10_000,
-        query_timeout: 10_000,
-      },
-      {
-        parse: (payload: string) => payload,
-        paranoidChecking: 30_000,
-        retryTimeout: 0,
-        retryInterval: (attempt: number) =>
-          Math.min(100 * 2 ** Math.min(attempt, 8), 30_000) * (0.5 + Math.random() / 2),
-      },
-    )
-    this.#subscriber.notifications.on(channel, (payload: unknown) => {
-      if (payload === 'proof') this.#onProof?.()
-      else onRing()
-    })
-    this.#subscriber.events.on('connected', () => {
-      this.#connected = true
-      onRing()
-    })
-    this.#subscriber.events.on('error', (error: Error) => {
-      this.#connected = false
-      onRing()
-      log.info({ error }, 'the listener lost its connection')
-    })
+    this.#listener = listener
   }
 
-  /** Connects, and proves that a ring arrives. False: listening can't work here, and the daemon polls. */
+  /** False: writers don't ring here, and the daemon polls. */
   async start(): Promise<boolean> {
     try {
-      // pg-listen goes on retrying a refused first connect for ever: see first whether one can be had.
       const [settings] = await this.#lock.use((session) =>
         session.rows(`select pg_catalog.current_setting('max_prepared_transactions') as prepared`),
       )
-      if (settings?.prepared !== '0') {
-        // A transaction that NOTIFYed can't be PREPAREd, so writers don't ring here (migrations/0002).
-        this.#log.info({}, 'prepared transactions are allowed here, so writers do not ring: polling instead')
-        await this.stop()
-        return false
-      }
-      await this.#subscriber.connect()
-      await this.#subscriber.listenTo(channel)
-      const heard = new Promise<boolean>((resolve) => {
-        const timer = setTimeout(() => resolve(false), proofMs)
-        this.#onProof = () => {
-          clearTimeout(timer)
-          resolve(true)
-        }
-      })
-      await this.#lock.use((session) => session.rows(`select pg_catalog.pg_notify('${channel}', 'proof')`))
-      if (await heard) {
-        this.#connected = true
-        return true
-      }
-      this.#log.warn({}, 'NOTIFY does not arrive here (a connection pooler?): polling instead')
+      if (settings?.prepared === '0') return true
+      // A transaction that NOTIFYed can't be PREPAREd, so writers don't ring here (migrations/0002).
+      this.#log.info({}, 'prepared transactions are allowed here, so writers do not ring: polling instead')
     } catch (error) {
-      this.#log.warn({ error }, 'listening is not possible: polling instead')
+      this.#log.warn({ error }, 'the bell can not be had: polling instead')
     }
     await this.stop()
     return false
@@ -103,7 +50,7 @@ export class Bell {
    * once more, then it will be. `open`: transactions from before are still open, or the lock is somebody else's: poll.
    */
   async arm(): Promise<'armed' | 'settled' | 'open'> {
-    if (!this.#connected) {
+    if (!this.#listener.connected) {
       // Nobody would hear it, so writers are spared the ringing.
       await this.disarm()
       return 'open'
@@ -142,8 +89,7 @@ export class Bell {
 
   /** Disconnects. */
   async stop(): Promise<void> {
-    this.#connected = false
     this.#armedIn = null
-    await Promise.allSettled([this.#subscriber.close(), this.#lock.close()])
+    await this.#lock.close()
   }
 }

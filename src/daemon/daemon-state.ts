@@ -4,7 +4,7 @@
  */
 import { randomUUID } from 'node:crypto'
 import type { Session } from '../db/session.ts'
-import { type Catalogue, loadCatalogue, type Stored } from '../materialization/store.ts'
+import { type Catalogue, loadCatalogue, type Stored, type StoredView } from '../materialization/store.ts'
 import type { Walk } from '../planner/look.ts'
 import { Pace } from './pace.ts'
 
@@ -42,6 +42,11 @@ export class DaemonState {
   /** The stored materialization with this id, or undefined. */
   stored(id: string | null): Stored | undefined {
     return this.#catalogue.materializations.find((one) => one.id === id)
+  }
+
+  /** What apply stored of the view with this row in the schedule; undefined for a row of people's own. */
+  view(schedule: string): StoredView | undefined {
+    return this.#catalogue.views.find((one) => one.schedule === schedule)
   }
 
   /** Rows for one batch of this materialization: what fits the time budget, within the definition's own limit. */

@@ -8,13 +8,15 @@ import { type DatabaseAddress, Session } from '../db/session.ts'
 import type { Loop, LoopEnd } from '../kernel/lifecycle.ts'
 import type { Log } from '../kernel/log.ts'
 import { loadCatalogue } from '../materialization/store.ts'
-import { Bell } from './bell.ts'
 import { Connection } from './connection.ts'
 import { DaemonState } from './daemon-state.ts'
+import type { Heartbeat } from './heartbeat.ts'
 import { History } from './history.ts'
 import { farewell, type HousekeepingOptions, housekeepingLoop } from './housekeeping.ts'
 import { type Remainder, untilIdle } from './idle.ts'
+import { startListening } from './listening.ts'
 import { plannerLoop } from './planner-loop.ts'
+import { viewLoop } from './view-loop.ts'
 import { workerLoop } from './worker-loop.ts'
 
 /** How a daemon runs. */
@@ -24,7 +26,7 @@ export interface DaemonOptions {
   readonly workers: number
   /** The longest pause between two looks at the log, in ms. */
   readonly pollMs: number
-  /** Use LISTEN to be woken. Without it, or where it doesn't work, the daemon polls. */
+  /** Use LISTEN to be woken and to be asked by NOTIFY. Without it, or where it doesn't work, the daemon polls. */
   readonly listen: boolean
   /** End once all is fresh that was committed before the start. */
   readonly untilIdle: boolean
@@ -33,9 +35,14 @@ export interface DaemonOptions {
   readonly signal: AbortSignal
   /** This pgfresh's version, for pgfresh.daemon. */
   readonly version: string
+  /** Gets a sign at each of the planner's turns. Default: nobody looks. */
+  readonly heartbeat?: Heartbeat
   /** Default: rotationSizes. */
   readonly rotation?: RotationSizes
 }
+
+/** Views that one daemon refreshes at a time. */
+const refresherCount = 2
 
 /** How long running batches may take after the signal: with the rest of the way out, five seconds in all. */
 const graceMs = 4_000
@@ -58,6 +65,7 @@ export async function runDaemon(options: DaemonOptions): Promise<Remainder> {
   // One is woken, and whoever finds a task wakes the next: as many are awake as there is work for.
   // (If none rests, the first one's next rest is cut short: a wake-up must not be lost.)
   const wakeWorker = () => (workers.find((worker) => worker.isResting) ?? workers[0])?.wake()
+  const wakeRefresher = () => (refreshers.find(({ loop }) => loop.isResting) ?? refreshers[0])?.loop.wake()
   const workers: Loop[] = Array.from({ length: options.workers }, (_, at) =>
     workerLoop({
       connection: connect(`worker ${at + 1}`),
@@ -66,10 +74,20 @@ export async function runDaemon(options: DaemonOptions): Promise<Remainder> {
       log: log.child({ component: 'worker' }),
       onClaimed: wakeWorker,
       onSettled: wakePlanner,
+      onPrompt: wakeRefresher,
     }),
   )
-  const ring = new Bell(address, log.child({ component: 'bell' }), wakePlanner)
-  const bell = options.listen && !options.untilIdle && (await ring.start()) ? ring : null
+  const listening = options.untilIdle
+    ? null
+    : await startListening({
+        address,
+        connection: connect('requests'),
+        daemon: state.id,
+        log,
+        listen: options.listen,
+        onRing: wakePlanner,
+      })
+  const bell = listening?.bell ?? null
   const housekeeping: HousekeepingOptions = {
     connection: connect('housekeeping'),
     state,
@@ -85,8 +103,27 @@ export async function runDaemon(options: DaemonOptions): Promise<Remainder> {
     log: log.child({ component: 'planner' }),
     pollMs: options.pollMs,
     onReady: wakeWorker,
+    onPrompt: wakeRefresher,
+    onTurn: () => options.heartbeat?.sign(),
   })
-  const loops = [planner, ...workers, housekeepingLoop(housekeeping)]
+  const refreshers = Array.from({ length: refresherCount }, (_, at) =>
+    viewLoop({
+      address,
+      connection: connect(`view ${at + 1}`),
+      state,
+      log: log.child({ component: 'view' }),
+      pollMs: options.pollMs,
+      onRefreshed: wakePlanner,
+    }),
+  )
+  const requests = listening?.requests ?? null
+  const loops = [
+    planner,
+    ...workers,
+    ...refreshers.map(({ loop }) => loop),
+    housekeepingLoop(housekeeping),
+    ...(requests === null ? [] : [requests]),
+  ]
   const ended = loops.map((loop) => loop.start())
   log.info(
     {
@@ -103,6 +140,10 @@ export async function runDaemon(options: DaemonOptions): Promise<Remainder> {
   } finally {
     // Planner first: nothing new is begun while the workers finish what they hold.
     for (const loop of loops) void loop.stop()
+    // A refresh may take long, and leaves nothing behind: it isn't waited for.
+    for (const refresher of refreshers) {
+      void refresher.cancel().catch((error: unknown) => log.info({ error }, 'could not give a view back'))
+    }
     const cutOff = setTimeout(() => {
       log.warn({}, 'batches that are still running are cut off: they are rolled back and their tasks stay')
       for (const connection of connections) connection.destroy()
@@ -110,7 +151,7 @@ export async function runDaemon(options: DaemonOptions): Promise<Remainder> {
     await Promise.all(ended)
     clearTimeout(cutOff)
     await farewell(housekeeping).catch((error: unknown) => log.info({ error }, 'could not say farewell'))
-    await Promise.all([bell?.stop(), ...connections.map((connection) => connection.close())])
+    await Promise.all([listening?.stop(), ...connections.map((connection) => connection.close())])
     log.info({}, 'pgfresh has stopped')
   }
 }

@@ -1,13 +1,16 @@
 /**
- * What a daemon does now and then: says that it lives, writes the history, rotates pgfresh's own tables, forgets what is old.
+ * What a daemon does now and then: says that it lives, writes the history, rotates pgfresh's own tables, notices parts of
+ * people's tables that came or went, forgets what is old.
  */
 import { hostname } from 'node:os'
+import { noticeParts } from '../capture/parts.ts'
 import { type RotationSizes, rotate } from '../capture/rotation.ts'
 import { quoteLiteral } from '../db/identifier.ts'
 import type { Session } from '../db/session.ts'
 import { begin } from '../db/transaction.ts'
 import { Loop } from '../kernel/lifecycle.ts'
 import type { Log } from '../kernel/log.ts'
+import { AsideCompaction } from '../queue/aside.ts'
 import { complain } from './complain.ts'
 import type { Connection } from './connection.ts'
 import type { DaemonState } from './daemon-state.ts'
@@ -27,7 +30,13 @@ export interface HousekeepingOptions {
 const beatMs = 5_000
 
 /** How long what is kept. */
-const retention = { done: '7 days', failed: '30 days', daemon: '1 day', walk: '30 days' } as const
+const retention = {
+  done: '7 days',
+  failed: '30 days',
+  skipped: '1 day',
+  daemon: '1 day',
+  walk: '30 days',
+} as const
 
 /** Turns between two clean-ups: an hour. */
 const cleanUpEvery = 720
@@ -35,6 +44,7 @@ const cleanUpEvery = 720
 /** Makes the loop; the caller starts it, ends it with `farewell`, and closes the connection. */
 export function housekeepingLoop(options: HousekeepingOptions): Loop {
   const { connection, log } = options
+  const compaction = new AsideCompaction()
   let turns = 0
   return new Loop({
     body: async () => {
@@ -42,6 +52,8 @@ export function housekeepingLoop(options: HousekeepingOptions): Loop {
         await session.run(`${begin()} ${beatSql(options)}; commit`)
         await options.history.flush(session)
         await rotate(session, options.rotation)
+        await noticeParts(session)
+        await compaction.run(session)
         if (turns % cleanUpEvery === 0) await session.run(`${begin()} ${cleanUpSql}; commit`)
       })
       turns += 1
@@ -72,5 +84,11 @@ const cleanUpSql = [
   `delete from pgfresh.execution where outcome = 'done' and ended_at < pg_catalog.now() - interval '${retention.done}'`,
   `delete from pgfresh.execution where outcome = 'failed' and ended_at < pg_catalog.now() - interval '${retention.failed}'`,
   `delete from pgfresh.daemon where beat_at < pg_catalog.now() - interval '${retention.daemon}'`,
+  `delete from pgfresh.materialized_view_refresh_schedule_execution where ended_at < pg_catalog.now() - case outcome
+    when 'skipped' then interval '${retention.skipped}' when 'refreshed' then interval '${retention.done}' else interval '${retention.failed}' end`,
+  ...['view_state', 'view_prompt'].map(
+    (table) =>
+      `delete from pgfresh.${table} t where not exists (select from pgfresh.materialized_view_refresh_schedule s where s.id = t.schedule)`,
+  ),
   `delete from pgfresh.walk where finished_at < pg_catalog.now() - interval '${retention.walk}'`,
 ].join(';\n')

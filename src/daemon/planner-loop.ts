@@ -23,6 +23,10 @@ export interface PlannerOptions {
   readonly pollMs: number
   /** There are ready tasks. */
   readonly onReady: () => void
+  /** Views may have been asked for. */
+  readonly onPrompt: () => void
+  /** A turn begins or ended: the loop lives. */
+  readonly onTurn: () => void
 }
 
 /** The shortest rest: how long a change may wait for the next look while changes keep coming. */
@@ -47,7 +51,10 @@ const quietMs = 50
 export function plannerLoop(options: PlannerOptions): Loop {
   const planner = new Planner(options)
   return new Loop({
-    body: () => options.connection.use((session) => planner.turn(session)),
+    body: async () => {
+      options.onTurn()
+      return await options.connection.use((session) => planner.turn(session)).finally(options.onTurn)
+    },
     onError: (error, failure) => complain(options.log, error, failure, 'planning failed'),
   })
 }
@@ -74,13 +81,15 @@ class Planner {
     if (isReady) onReady()
     else if (!seen.news && seen.walks.length === 0) state.caughtUpAt = seen.at
     // What the last step found comes first, else it would be found again.
-    const well = state.catalogue.materializations.filter((one) => !seen.failing.includes(one.id))
+    const well = state.catalogue.materializations.filter(
+      (one) => !one.paused && !seen.failing.includes(one.id),
+    )
     const sweeps = seen.ready.expiry === 0 ? this.#dueSweeps(well) : []
     return needsRound(seen, sweeps) ? await this.#round(session, seen, sweeps) : await this.#rest(seen)
   }
 
   async #round(session: Session, seen: Look, sweeps: readonly Stored[]): Promise<number> {
-    const { state, bell, log, onReady } = this.#options
+    const { state, bell, log, onReady, onPrompt } = this.#options
     await bell?.disarm()
     this.#restMs = briskMs
     const careful = performance.now() < this.#carefulUntil
@@ -108,6 +117,7 @@ class Planner {
         for (const capture of outcome.strangers)
           log.warn({ capture }, 'the log has entries of an unknown capture')
         onReady()
+        if (outcome.prompted) onPrompt()
         if (outcome.more) return 0
         return seen.news || seen.dueInMs === 0 ? briskMs : busyMs
     }

@@ -6,6 +6,7 @@ import { Loop } from '../kernel/lifecycle.ts'
 import type { Log } from '../kernel/log.ts'
 import type { Stored } from '../materialization/store.ts'
 import { expand } from '../planner/expand.ts'
+import { setAside } from '../queue/aside.ts'
 import { claim } from '../queue/claim.ts'
 import { removeTask } from '../queue/defer.ts'
 import { kindOfLane, type Task } from '../queue/task.ts'
@@ -25,6 +26,8 @@ export interface WorkerOptions {
   readonly onClaimed: () => void
   /** The queue may want more: deferred work was made, or a range was used up. */
   readonly onSettled: () => void
+  /** Views may have been asked for. */
+  readonly onPrompt: () => void
 }
 
 type FailedBatch = Extract<BatchOutcome, { kind: 'split' | 'quarantined' | 'failing' }>
@@ -54,6 +57,7 @@ class Worker {
     if (task.kind === 'expand') return await this.#expand(session, task)
     const stored = state.stored(task.materialization)
     if (stored === undefined) return await this.#unknown(session, task)
+    if (stored.paused) return await this.#setAside(session, task)
     const startedAt = performance.now()
     const outcome = await runBatch(session, stored, task)
     const ms = performance.now() - startedAt
@@ -95,7 +99,7 @@ class Worker {
   }
 
   async #expand(session: Session, task: Task): Promise<number> {
-    const { state, log, onSettled } = this.#options
+    const { state, log, onSettled, onPrompt } = this.#options
     const failed = await expand(session, state.catalogue, task, state.chunkOf, state.walks)
     if (failed === null) await state.reload(session)
     for (const { stored, attempt, error } of failed ?? []) {
@@ -105,6 +109,14 @@ class Worker {
       )
     }
     onSettled()
+    onPrompt()
+    return 0
+  }
+
+  /** A task of what is paused waits until that is resumed; if it is by now, the next claim finds it. */
+  async #setAside(session: Session, task: Task): Promise<number> {
+    const results = await session.run(`${setAside(task)}; commit`)
+    if (results[0]?.length === 0) await this.#options.state.reload(session)
     return 0
   }
 

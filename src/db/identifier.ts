@@ -40,6 +40,14 @@ export function quoteLiteral(text: string): string {
   return quoted.includes('\\') ? ` E'${quoted.replaceAll('\\', '\\\\')}'` : `'${quoted}'`
 }
 
+/** A text[] as PostgreSQL reads it, to be quoted as a literal or bound as a value: `{"a","b"}`. */
+export function textArray(values: readonly string[]): string {
+  const elements = values.map(
+    (value) => `"${withoutNul(value).replaceAll('\\', '\\\\').replaceAll('"', '\\"')}"`,
+  )
+  return `{${elements.join(',')}}`
+}
+
 /** The name as people write it: quoted only where PostgreSQL would not read it back without. For messages. */
 export function displayIdentifier(name: string): string {
   return /^[a-z_][a-z0-9_]*$/.test(name) && !reservedWords.has(name) ? name : quoteIdentifier(name)

@@ -25,6 +25,7 @@ export const sqlstate = {
   undefinedFunction: '42883',
   undefinedTable: '42P01',
   duplicateColumn: '42701',
+  duplicateTable: '42P07',
   lockNotAvailable: '55P03',
   queryCanceled: '57014',
   invalidSchemaName: '3F000',

@@ -2,16 +2,23 @@
  * Which names a column may have.
  *
  * Names in a definition are exact, not SQL identifiers: we quote them, so capitals and reserved words are fine, and only
- * what PostgreSQL itself refuses or silently cuts is a mistake. Called by read-options.ts.
+ * what PostgreSQL itself refuses or silently cuts is a mistake. Called by
+ * the readers of options.
  */
 import { identifierBytes, maxIdentifierBytes } from '../db/identifier.ts'
 import { loneSurrogate } from './literal.ts'
+import type { OptionReader } from './option-reader.ts'
 
 /** Every table has these; no column of people's can be called so. */
 const systemColumns: ReadonlySet<string> = new Set(['tableoid', 'xmin', 'cmin', 'xmax', 'cmax', 'ctid'])
 
-/** What is wrong with a column's name, or null. */
-export function columnNameProblem(name: string): { readonly problem: string; readonly hint: string } | null {
+/** Notes what is wrong with a column's name, if anything. */
+export function checkColumnName(reader: OptionReader, name: string, prefix = ''): void {
+  const found = columnNameProblem(name)
+  if (found !== null) reader.mistake(`${prefix}${found.problem}`, found.hint)
+}
+
+function columnNameProblem(name: string): { readonly problem: string; readonly hint: string } | null {
   if (name === '') return { problem: 'a column name is empty', hint: 'Give every column a name.' }
   const shown = JSON.stringify(name)
   if (name.includes('\0') || loneSurrogate.test(name)) {

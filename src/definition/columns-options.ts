@@ -1,7 +1,7 @@
 /**
  * What people may write in defineColumns: the manual of its options, as types.
  *
- * Checked again at run time by read-options.ts, since definition files run with their types stripped. Re-exported by src/index.ts.
+ * Checked again at run time by read-columns-options.ts, since definition files run with their types stripped. Re-exported by src/index.ts.
  */
 import type { Expression, Kysely } from 'kysely'
 import type { AnyDatabase } from './compile.ts'

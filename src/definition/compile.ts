@@ -4,7 +4,7 @@
  * Nothing is executed: the `db` that functions get compiles, and its driver answers nothing. The text that comes out is one
  * read-only statement or expression that can stand between parentheses: it leaves no quote or comment open and holds no
  * semicolon. People's SQL is never edited; at most a line break is added behind a closing line comment. Called by
- * read-options.ts.
+ * the readers of options.
  */
 import {
   DummyDriver,

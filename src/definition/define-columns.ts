@@ -1,16 +1,12 @@
 /**
- * defineColumns: what people call in a definition file.
- *
- * Inside loadDefinitions its mistakes go to the load's journal, so that one run shows those of every definition;
- * anywhere else they are thrown. Re-exported by src/index.ts.
+ * defineColumns: what people call in a definition file. Re-exported by src/index.ts.
  */
-import { type OperatorError, OperatorErrors } from '../kernel/errors.ts'
 import type { ColumnsOptions } from './columns-options.ts'
 import type { AnyDatabase } from './compile.ts'
-import { ColumnsDeclaration } from './declaration.ts'
-import { journalOf } from './journal.ts'
-import { callSite } from './place.ts'
-import { readColumnsOptions } from './read-options.ts'
+import type { ColumnsDeclaration } from './declaration.ts'
+import { declare } from './declare.ts'
+import type { ColumnsDefinition } from './definition.ts'
+import { readColumnsOptions } from './read-columns-options.ts'
 
 /**
  * Declares materialized columns: extra columns of a table that you already have, which pgfresh keeps equal to what their
@@ -42,16 +38,13 @@ import { readColumnsOptions } from './read-options.ts'
  * })
  */
 export function defineColumns<DB = AnyDatabase>(options: ColumnsOptions<DB>): ColumnsDeclaration {
-  const { place, loadId } = callSite(defineColumns)
-  const mistakes: OperatorError[] = []
-  const declaration = new ColumnsDeclaration(readColumnsOptions(options, place, mistakes))
-  const journal = journalOf(loadId)
-  if (journal !== null) {
-    journal.declared.push({ declaration, place })
-    journal.mistakes.push(...mistakes)
-    return declaration
-  }
-  const [first, ...others] = mistakes
-  if (first !== undefined) throw others.length === 0 ? first : new OperatorErrors(mistakes)
-  return declaration
+  return declare<ColumnsDefinition>(
+    {
+      kind: 'columns',
+      callee: defineColumns,
+      example: "defineColumns({ table: 'venue', columns: { … } })",
+      read: readColumnsOptions,
+    },
+    options,
+  )
 }

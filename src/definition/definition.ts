@@ -62,5 +62,38 @@ export type DeclaredRoute =
   | { readonly kind: 'all' }
   | { readonly kind: 'ignore' }
 
+/** A materialized view that is refreshed on a schedule. */
+export interface ViewDefinition {
+  readonly kind: 'view'
+  /** As in ColumnsDefinition. */
+  readonly name: string
+  /** The call of defineView. */
+  readonly place: Place
+  /** The view as it was written: an SQL identifier, maybe qualified, maybe quoted. */
+  readonly view: string
+  /** One SELECT; the same promises as for the SQL of ColumnsForm. */
+  readonly query: { readonly sql: string; readonly place: Place }
+  /** Columns of its unique index, plain names; empty: it has none, and can't be refreshed while it is read. */
+  readonly key: readonly string[]
+  readonly schedule: ViewSchedule
+  /** An interval: a refresh that takes longer is cancelled. `30 minutes` unless said. Unproven until plan asks the server. */
+  readonly maximumExecutionDuration: string
+  /** Capture what it reads, and leave out refreshes while nothing of that has changed. */
+  readonly skipUnchanged: boolean
+  /** A materialized view of this name that exists already may be taken over. */
+  readonly adopt: boolean
+  /** As in ColumnsDefinition. */
+  readonly settings: Readonly<Record<string, string>>
+}
+
+/** When a view is refreshed. Intervals and cron texts are as they were written, unproven until plan looks at them. */
+export type ViewSchedule =
+  /** This long after its last refresh ended. */
+  | { readonly kind: 'every'; readonly every: string }
+  /** At these moments on the clocks of a time zone (an IANA name; `UTC` unless said). */
+  | { readonly kind: 'cron'; readonly cron: string; readonly timeZone: string }
+  /** Only when somebody asks. */
+  | { readonly kind: 'request' }
+
 /** Every kind of definition. */
-export type Definition = ColumnsDefinition
+export type Definition = ColumnsDefinition | ViewDefinition

@@ -5,14 +5,14 @@
  * exports offer. Called by load.ts.
  */
 import { basename, extname } from 'node:path'
-import { ColumnsDeclaration } from './declaration.ts'
+import { Declaration } from './declaration.ts'
 import type { Definition } from './definition.ts'
 import type { Journal } from './journal.ts'
 import { displayFile } from './place.ts'
 
 /** One declaration under one export of one file. */
 export interface ExportedDeclaration {
-  readonly declaration: ColumnsDeclaration
+  readonly declaration: Declaration
   readonly file: string
   readonly name: string
   readonly by: 'name' | 'default' | 'array'
@@ -27,11 +27,11 @@ export function exportedDeclarations(
   for (const [exportName, value] of Object.entries(module)) {
     const isDefault = exportName === 'default'
     const name = isDefault ? basename(file, extname(file)) : exportName
-    if (ColumnsDeclaration.is(value)) {
+    if (Declaration.is(value)) {
       found.push({ declaration: value, file, name, by: isDefault ? 'default' : 'name' })
     } else if (Array.isArray(value)) {
       for (const [index, item] of value.entries()) {
-        if (ColumnsDeclaration.is(item))
+        if (Declaration.is(item))
           found.push({ declaration: item, file, name: `${name}[${index}]`, by: 'array' })
       }
     }
@@ -45,7 +45,7 @@ export function nameDeclarations(
   declared: Journal['declared'],
 ): readonly Definition[] {
   return declared.flatMap(({ declaration, place }) => {
-    const facts = ColumnsDeclaration.factsOf(declaration)
+    const facts = Declaration.factsOf(declaration)
     const [best] = exported
       .filter((candidate) => candidate.declaration === declaration)
       .sort((left, right) => rank(left, place.file) - rank(right, place.file))

@@ -1,21 +1,21 @@
 /**
  * What happens while a folder of definitions is loaded.
  *
- * Definition files run as ordinary modules, so defineColumns can't be handed an object to report to; the mark in its
+ * Definition files run as ordinary modules, so a define function can't be handed an object to report to; the mark in its
  * caller's URL names the load instead. That keeps two loads at once apart, lets one run report the mistakes of every
  * definition in a file, and shows what was declared but never exported. The map holds open loads only. It is written by
- * defineColumns and module-hooks.ts, and opened, read and closed by load.ts.
+ * declare.ts and module-hooks.ts, and opened, read and closed by load.ts.
  */
 import { randomUUID } from 'node:crypto'
 import type { OperatorError, Place } from '../kernel/errors.ts'
-import type { ColumnsDeclaration } from './declaration.ts'
+import type { Declaration } from './declaration.ts'
 import { loadIdOf } from './place.ts'
 
 /** One load's notes. */
 export interface Journal {
   readonly id: string
-  /** Every call of defineColumns, in order, mistaken ones too. */
-  readonly declared: { readonly declaration: ColumnsDeclaration; readonly place: Place }[]
+  /** Every call of defineColumns or defineView, in order, mistaken ones too. */
+  readonly declared: { readonly declaration: Declaration; readonly place: Place }[]
   readonly mistakes: OperatorError[]
   /** Absolute paths of files that another file of this load imports. */
   readonly imported: Set<string>
@@ -38,7 +38,7 @@ export function openJournal(): Journal {
   return journal
 }
 
-/** Ends a load: a later defineColumns from its files throws its mistakes. */
+/** Ends a load: a later definition from its files throws its mistakes. */
 export function closeJournal(journal: Journal): void {
   openJournals.delete(journal.id)
 }

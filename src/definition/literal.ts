@@ -3,7 +3,7 @@
  *
  * A scratch view and a stored definition hold no `$1`, so every value that people interpolate becomes a literal, and one
  * that has no exact literal form is a mistake, never a guess. Texts mean the same under standard_conforming_strings on
- * and off. Called by literal-compiler.ts for values in SQL and by read-options.ts for `defaults`.
+ * and off. Called by literal-compiler.ts for values in SQL and by read-columns-options.ts for `defaults`.
  */
 import { quoteLiteral } from '../db/identifier.ts'
 

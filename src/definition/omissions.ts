@@ -17,8 +17,16 @@ export interface DefinitionWarning {
   readonly place: Place
 }
 
-const exportIt =
-  'Export what defineColumns returns: export const name = defineColumns({ … }), or in an exported array.'
+/** How to export a definition, by the function that declares it. */
+const exportIt = {
+  columns: exporting('defineColumns'),
+  view: exporting('defineView'),
+  either: exporting('defineColumns', 'defineView'),
+}
+
+function exporting(...names: [string, ...string[]]): string {
+  return `Export what ${names.join(' or ')} returns: export const name = ${names[0]}({ … }), or in an exported array.`
+}
 
 /** For a folder without mistakes: declarations that nobody exports, files that declare nothing, files of other kinds. */
 export function findOmissions(
@@ -32,9 +40,9 @@ export function findOmissions(
       ({ declaration, place }) =>
         shown.has(place.file) && !exported.some((one) => one.declaration === declaration),
     )
-    .map(({ place }) => ({
+    .map(({ declaration, place }) => ({
       message: 'this definition is not exported, and does nothing',
-      hint: exportIt,
+      hint: exportIt[declaration.kind],
       place,
     }))
   const speaking = new Set([...exported.map((one) => one.file), ...journal.imported])
@@ -60,7 +68,7 @@ export function nothingDeclared(directory: string, files: DefinitionFiles, journ
   if (unexported !== undefined) {
     return new OperatorError({
       message: `no definition in ${folder} is exported`,
-      hint: exportIt,
+      hint: exportIt[unexported.declaration.kind],
       place: unexported.place,
     })
   }
@@ -69,7 +77,7 @@ export function nothingDeclared(directory: string, files: DefinitionFiles, journ
         message: `no definition file in ${folder}`,
         hint: 'Write one there (its name ends in .ts, .mts, .js or .mjs), or name another directory.',
       })
-    : new OperatorError({ message: `no file in ${folder} declares anything`, hint: exportIt })
+    : new OperatorError({ message: `no file in ${folder} declares anything`, hint: exportIt.either })
 }
 
 /** A definition in SQL: read by no one yet, and passing over it would look like a wish to remove it. */

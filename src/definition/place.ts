@@ -3,7 +3,7 @@
  *
  * The stack is the only witness of that: a definition is a value, not syntax that we parse. Files loaded as definitions
  * carry a mark in their URL (journal.ts); the innermost marked frame is theirs, even where a package of their own stands
- * in between. Called by defineColumns and by our `sql`, and by explain.ts for errors that people's code threw.
+ * in between. Called by declare.ts and by our `sql`, and by load-failure.ts for errors that people's code threw.
  */
 import { relative, sep } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -67,5 +67,6 @@ export function loadIdOf(url: string): string | null {
 function siteOfFrame(frame: NodeJS.CallSite): CallSite | null {
   const file = frame.getFileName()
   if (typeof file !== 'string' || file.startsWith('node:')) return null
-  return { place: { file: displayFile(file), line: frame.getLineNumber() ?? 1 }, loadId: loadIdOf(file) }
+  const place = Object.freeze({ file: displayFile(file), line: frame.getLineNumber() ?? 1 })
+  return { place, loadId: loadIdOf(file) }
 }

@@ -2,22 +2,24 @@
  * The server settings that a definition may ask for.
  *
  * They are SET LOCAL in the transactions that compute it; those on which pgfresh's own promises rest are refused. Whether
- * a setting exists and takes the value, plan asks the server. Called by read-options.ts.
+ * a setting exists and takes the value, plan asks the server. Called by the readers of options.
  */
 import type { OptionReader } from './option-reader.ts'
 
 /** What pgfresh must keep in its own hand, and why. */
-const refused: Readonly<Record<string, string>> = {
-  search_path:
-    'it was fixed by apply, so that names mean tomorrow what they meant then; qualify names instead',
-  row_security: 'a policy must be an error, never a smaller sum',
-  role: 'the role is that of the connection',
-  session_authorization: 'the role is that of the connection',
-  session_replication_role: "it would switch off triggers, people's and ours",
-  transaction_isolation: 'batches are right under READ COMMITTED only',
-  transaction_read_only: 'a batch writes',
-  transaction_deferrable: 'batches are READ COMMITTED',
-}
+const refused: ReadonlyMap<string, string> = new Map(
+  Object.entries({
+    search_path:
+      'it was fixed by apply, so that names mean tomorrow what they meant then; qualify names instead',
+    row_security: 'a policy must be an error, never a smaller sum',
+    role: 'the role is that of the connection',
+    session_authorization: 'the role is that of the connection',
+    session_replication_role: "it would switch off triggers, people's and ours",
+    transaction_isolation: 'READ COMMITTED is what pgfresh is right under',
+    transaction_read_only: 'what is computed is written',
+    transaction_deferrable: 'it says nothing under READ COMMITTED, which pgfresh runs under',
+  }),
+)
 
 /** Names in lower case to values as text; switches become on and off. */
 export function readSettings(reader: OptionReader): Readonly<Record<string, string>> {
@@ -25,7 +27,7 @@ export function readSettings(reader: OptionReader): Readonly<Record<string, stri
   const settings = new Map<string, string>()
   for (const [name, value] of Object.entries(given ?? {})) {
     const setting = name.toLowerCase()
-    const why = refused[setting]
+    const why = refused.get(setting)
     if (!/^[a-z_][a-z0-9_$]*(\.[a-z_][a-z0-9_$]*)?$/.test(setting)) {
       reader.mistake(
         `settings: ${JSON.stringify(name)} is no name of a setting`,

@@ -3,7 +3,8 @@
  * functions they call, never of SQL that the catalog prints back. Comments and layout change nothing. Pure, once the parser is loaded.
  */
 import { createHash } from 'node:crypto'
-import type { Compiled } from '../materialization/compiled.ts'
+import type { Compiled, Route } from '../materialization/compiled.ts'
+import type { CompiledView } from '../materialization/compiled-view.ts'
 import { tokensOf } from './parser.ts'
 import type { CalledFunction } from './reads.ts'
 
@@ -24,15 +25,19 @@ export function columnFingerprint(ingredients: ColumnIngredients): string {
     ingredients.tokens,
     ingredients.type,
     ingredients.default === null ? null : normalizedSql(ingredients.default),
-    Object.entries(ingredients.settings)
-      .filter(([name]) => !onlySpeed.test(name))
-      .sort(([a], [b]) => (a < b ? -1 : 1)),
+    valueSettings(ingredients.settings),
     ingredients.functions.map(({ name, body }) => [name, body]),
   ])
 }
 
-/** The fingerprint of a whole compiled definition: differs if and only if running daemons have to do something else. */
-export function compiledFingerprint(compiled: Compiled): string {
+/**
+ * The fingerprint of a whole compiled definition: differs if and only if running daemons have to do something else.
+ * `isView`: the source of that oid is a materialized view, which has another oid after each change of its query.
+ */
+export function compiledFingerprint(
+  compiled: Compiled,
+  isView: (oid: string) => boolean = () => false,
+): string {
   const { form, routes, ...rest } = compiled
   return digest([
     'compiled 1',
@@ -43,8 +48,48 @@ export function compiledFingerprint(compiled: Compiled): string {
           expressions: Object.entries(form.expressions).map(([name, sql]) => [name, normalizedSql(sql)]),
         }
       : { ...form, sql: normalizedSql(form.sql) },
-    routes.map((route) => ({ ...route, via: route.via === null ? null : normalizedSql(route.via) })),
+    routes.map((route) => routeIngredients(route, isView)),
   ])
+}
+
+/** The fingerprint of what a view holds: differs if it has to be built anew. */
+export function viewFingerprint(ingredients: {
+  readonly query: string
+  readonly settings: Readonly<Record<string, string>>
+  readonly functions: readonly CalledFunction[]
+}): string {
+  return digest([
+    'view 1',
+    normalizedSql(ingredients.query),
+    valueSettings(ingredients.settings),
+    ingredients.functions.map(({ name, body }) => [name, body]),
+  ])
+}
+
+/** The fingerprint of a whole compiled view, as compiledFingerprint. */
+export function compiledViewFingerprint(compiled: CompiledView, isView: (oid: string) => boolean): string {
+  const { kind, project, name, view, query, key, schedule, settings, skipUnchanged, routes } = compiled
+  return digest([
+    'compiled view 1',
+    { kind, project, name, view, key, schedule, settings, skipUnchanged },
+    normalizedSql(query),
+    routes.map((route) => routeIngredients(route, isView)),
+  ])
+}
+
+function routeIngredients(route: Route, isView: (oid: string) => boolean): unknown {
+  return {
+    ...route,
+    ...(isView(route.sourceOid) ? { sourceOid: 'view' } : {}),
+    via: route.via === null ? null : normalizedSql(route.via),
+  }
+}
+
+/** Those that may change a value, in order. */
+function valueSettings(settings: Readonly<Record<string, string>>): (readonly [string, string])[] {
+  return Object.entries(settings)
+    .filter(([name]) => !onlySpeed.test(name))
+    .sort(([a], [b]) => (a < b ? -1 : 1))
 }
 
 /** The tokens of a text in one line: the same for every layout. */

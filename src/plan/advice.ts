@@ -4,8 +4,8 @@
 import { type Catalog, descendants, type Relation } from '../catalog/catalog.ts'
 import { displayIdentifier } from '../db/identifier.ts'
 import type { ColumnsDefinition } from '../definition/definition.ts'
-import { tokensOf } from '../lineage/parser.ts'
 import type { Reads } from '../lineage/reads.ts'
+import { clockWords } from './clock-words.ts'
 import { displayTable } from './target.ts'
 
 /** What advice is about. */
@@ -17,15 +17,19 @@ export interface AdviceArguments {
   readonly written: readonly string[]
   readonly added: readonly string[]
   readonly reads: readonly Reads[]
+  /** Somebody refreshes this materialized view through pgfresh. */
+  readonly isRefreshed: (relation: Relation) => boolean
 }
 
 /** Sentences, each about one thing. */
 export function adviceFor(args: AdviceArguments): string[] {
-  return [...aboutTime(args), ...aboutFunctions(args), ...aboutTarget(args)]
+  return [...aboutTime(args), ...aboutFunctions(args), ...aboutViews(args), ...aboutTarget(args)]
 }
 
 function aboutTime({ definition, reads }: AdviceArguments): string[] {
-  const clock = [...new Set([...reads.flatMap((one) => one.clock), ...clockWords(definition)])]
+  const { form } = definition
+  const texts = form.kind === 'query' ? [form.sql] : form.columns.map((column) => column.sql)
+  const clock = [...new Set([...reads.flatMap((one) => one.clock), ...clockWords(texts)])]
   const volatile = [...new Set(reads.flatMap((one) => one.volatile))]
   return [
     ...(clock.length > 0 && definition.expires === null
@@ -41,15 +45,6 @@ function aboutTime({ definition, reads }: AdviceArguments): string[] {
   ]
 }
 
-/** `'today'::date` is another date each day, and in the query tree it is today's already. */
-function clockWords({ form }: ColumnsDefinition): string[] {
-  const texts = form.kind === 'query' ? [form.sql] : form.columns.map((column) => column.sql)
-  return texts
-    .flatMap(tokensOf)
-    .map((token) => token.text.toLowerCase())
-    .filter((text) => /^'(now|today|tomorrow|yesterday)'$/.test(text))
-}
-
 function aboutFunctions({ definition, reads }: AdviceArguments): string[] {
   const opaque = new Set(
     reads.flatMap((one) => one.functions.filter((called) => called.opaque).map((called) => called.name)),
@@ -58,6 +53,17 @@ function aboutFunctions({ definition, reads }: AdviceArguments): string[] {
     (name) =>
       `${definition.name} calls ${name}, whose body PostgreSQL doesn't look into before it runs: tables that it reads need a dependsOn of their own`,
   )
+}
+
+function aboutViews({ catalog, definition, reads, isRefreshed }: AdviceArguments): string[] {
+  const oids = new Set(reads.flatMap((one) => [...one.tables.keys()]))
+  return [...oids]
+    .flatMap((oid) => catalog.relations.get(oid) ?? [])
+    .filter((relation) => relation.kind === 'm' && !isRefreshed(relation))
+    .map(
+      (relation) =>
+        `${definition.name} reads materialized view ${displayTable(relation)}, which has no definition and no row in the refresh schedule: refreshes that others make aren't seen`,
+    )
 }
 
 function aboutTarget({ catalog, definition, target, written, added }: AdviceArguments): string[] {

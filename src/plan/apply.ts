@@ -101,14 +101,14 @@ class ApplyRun {
         else await this.#step(step, epoch)
       } catch (error) {
         if (!isConflict(error) && !this.#session?.lost) throw error
-        return error
+        return failed(step, error)
       }
       this.#done += 1
       this.#args.progress(`${step.sign} ${step.description}  (${Math.round(performance.now() - started)} ms)`)
       if (step.countsEpoch && epoch !== null) epoch = String(BigInt(epoch) + 1n)
-      // What was planned around columns or a schema that didn't exist yet is planned again with them.
-      const next = plan.steps[at + 1]
-      if (step.kind === 'migrate' || (step.kind === 'add-columns' && next?.kind !== 'add-columns'))
+      // What was planned around columns, views or a schema that didn't exist yet is planned again with them.
+      const isLast = plan.steps[at + 1]?.kind !== step.kind
+      if (step.kind === 'migrate' || (isLast && (step.kind === 'add-columns' || step.kind === 'create-view')))
         return null
     }
     return null
@@ -125,7 +125,10 @@ class ApplyRun {
         return
       } catch (error) {
         await session.rollback()
-        if (!isBusy(error)) throw isConflict(error) || session.lost ? error : failed(step, error)
+        if (!isBusy(error)) {
+          const heals = session.lost || (isConflict(error) && !hasDuplicates(step, error))
+          throw heals ? error : failed(step, error)
+        }
         const pauseMs = jittered(Math.min(100 * 2 ** (attempt - 1), 3_000))
         if (Date.now() + pauseMs > deadline) throw await stillLocked(session, step, patienceMs, error)
         if (attempt === 1 && step.lock !== null) progress(`  waiting for a lock on ${step.lock.on} …`)
@@ -163,8 +166,14 @@ function isConflict(error: unknown): boolean {
     state === epochMoved ||
     state === sqlstate.uniqueViolation ||
     state === sqlstate.duplicateColumn ||
+    state === sqlstate.duplicateTable ||
     state === sqlstate.undefinedTable
   )
+}
+
+/** The view has rows with one key: nothing that planning again would mend. */
+function hasDuplicates(step: Step, error: unknown): boolean {
+  return step.kind === 'index-view' && sqlstateOf(error) === sqlstate.uniqueViolation
 }
 
 function appliedMeanwhile(what: string): OperatorError {
@@ -196,7 +205,8 @@ async function stillLocked(
   cause: unknown,
 ): Promise<OperatorError> {
   const holders = await lockHolders(session, step)
-  const what = step.lock === null ? 'a batch to end' : `${step.lock.mode} on ${step.lock.on}`
+  const what =
+    step.lock === null ? (step.waitsFor?.what ?? 'a batch to end') : `${step.lock.mode} on ${step.lock.on}`
   return new OperatorError({
     message: `${step.sign} ${step.description}: waited ${Math.round(patienceMs / 1000)} s for ${what} in vain`,
     hint: [

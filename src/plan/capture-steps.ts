@@ -6,16 +6,19 @@
  */
 
 import { dropLogFunctionsDdl } from '../capture/log-functions.ts'
+import { seePartsSql } from '../capture/parts.ts'
 import { captureShape } from '../capture/shape.ts'
-import { captureDdl, dropCaptureDdl, truncateDdl } from '../capture/triggers.ts'
+import { captureDdl, truncateDdl } from '../capture/triggers.ts'
 import { type Catalog, descendants, type Relation } from '../catalog/catalog.ts'
 import { displayIdentifier, quoteLiteral } from '../db/identifier.ts'
 import { OperatorError } from '../kernel/errors.ts'
 import type { CaptureShape, Route } from '../materialization/compiled.ts'
-import type { StoredCapture } from '../materialization/store.ts'
-import { capturedTables, insertsByStatement, isReplicated, triggerProblems } from './capture-triggers.ts'
+import type { StoredCapture, StoredView } from '../materialization/store.ts'
+import { removalStep, strayTriggers, tablesOf, withDescendants } from './capture-removals.ts'
+import { generatedColumns, insertsByStatement, isReplicated, triggerProblems } from './capture-triggers.ts'
 import { type Step, walkColumns } from './steps.ts'
 import type { StoredMaterialization } from './stored.ts'
+import { oidSql } from './stored-json.ts'
 import { displayTable } from './target.ts'
 
 /** What captures have to serve. */
@@ -26,11 +29,14 @@ export interface CaptureArguments {
   readonly routes: readonly Route[]
   /** Stored materializations that stay: what they missed is computed again. */
   readonly staying: readonly StoredMaterialization[]
+  /** Stored views that stay: after what they missed their next refresh isn't left out. */
+  readonly stayingViews: readonly StoredView[]
 }
 
-/** `changes` come before anything is registered, `removals` after. */
+/** `changes` come before anything is registered, those `ofViews` once the views exist, `removals` at the end. */
 export interface CaptureSteps {
   readonly changes: readonly Step[]
+  readonly ofViews: readonly Step[]
   readonly removals: readonly Step[]
 }
 
@@ -41,6 +47,7 @@ export function captureSteps(args: CaptureArguments): CaptureSteps {
   const active = captures.filter((capture) => capture.active)
   refuseOverlaps(catalog, [...bySource.keys()])
   const changes: Step[] = []
+  const ofViews: Step[] = []
   let nextId = Math.max(0, ...captures.map((capture) => Number(capture.id))) + 1
   for (const [oid, of] of bySource) {
     const source = catalog.relations.get(oid)
@@ -54,7 +61,8 @@ export function captureSteps(args: CaptureArguments): CaptureSteps {
     })
     if (step === null) continue
     if (step.usesNewId) nextId += 1
-    changes.push(step.step)
+    if (source.kind === 'm') ofViews.push(step.step)
+    else changes.push(step.step)
   }
   const read = withDescendants(catalog, [...bySource.keys()])
   const gone = active.filter((capture) => !bySource.has(capture.source))
@@ -62,7 +70,7 @@ export function captureSteps(args: CaptureArguments): CaptureSteps {
   // Before the others: no function can be dropped while a trigger anywhere still calls it.
   const captured = withDescendants(catalog, [...bySource.keys(), ...gone.map((capture) => capture.source)])
   const strays = strayTriggers(catalog, captured)
-  return { changes: [...strays, ...changes], removals }
+  return { changes: [...strays, ...changes], ofViews, removals }
 }
 
 interface SourceCapture {
@@ -76,7 +84,7 @@ function captureStep(
   args: CaptureArguments,
   { source, routes, active, newId }: SourceCapture,
 ): { step: Step; usesNewId: boolean } | null {
-  const { catalog, staying } = args
+  const { catalog, staying, stayingViews } = args
   const columns = new Map(source.columns.map((column) => [column.name, column]))
   const known = routes.filter((route) => knows(columns, route))
   if (known.length === 0) return null
@@ -87,16 +95,17 @@ function captureStep(
   )
   const same = active !== undefined && shapeText(active.shape) === shapeText(shape)
   const captureId = same ? active.id : newId
-  const problems = active === undefined ? [] : triggerProblems(catalog, source, active)
+  const isView = source.kind === 'm'
+  const problems = active === undefined || isView ? [] : triggerProblems(catalog, source, active)
   if (same && problems.length === 0) return null
+  const wentUnnoticed = (route: Route) =>
+    route.sourceOid === source.oid &&
+    (active === undefined || problems.some((one) => one.gap) || !covers(active.shape, route))
   const missed = staying.flatMap((stored) => {
-    const unnoticed = stored.compiled.routes.filter(
-      (route) =>
-        route.sourceOid === source.oid &&
-        (active === undefined || problems.some((one) => one.gap) || !covers(active.shape, route)),
-    )
+    const unnoticed = stored.compiled.routes.filter(wentUnnoticed)
     return unnoticed.length === 0 ? [] : [{ stored, columns: columnsOf(unnoticed) }]
   })
+  const missedViews = stayingViews.filter(({ compiled }) => compiled.routes.some(wentUnnoticed))
   const name = displayTable(source)
   const read = shape.interests
     .filter((interest) => !interest.unlessOurs)
@@ -108,11 +117,9 @@ function captureStep(
       : problems.length > 0
         ? `: ${problems.map((one) => one.text).join(', ')}`
         : ': other columns are read'
-  const again =
-    missed.length === 0
-      ? ''
-      : `; what went unnoticed is computed again (${missed.map(({ stored }) => stored.compiled.name).join(', ')})`
-  const tables = capturedTables(catalog, source)
+  const behind = [...missed.map(({ stored }) => stored), ...missedViews].map(({ compiled }) => compiled.name)
+  const again = behind.length === 0 ? '' : `; what went unnoticed is computed again (${behind.join(', ')})`
+  const tables = tablesOf(catalog, source)
   const replacing = same ? [] : replaceCapture(source, shape, active, newId)
   return {
     usesNewId: !same,
@@ -120,12 +127,14 @@ function captureStep(
       kind: 'capture',
       sign: active === undefined ? '+' : '~',
       object: name,
-      description: `capture changes of ${name} (${reads.length === 0 ? 'rows' : reads.join(', ')})${why}${again}`,
-      lock: {
-        mode: 'SHARE ROW EXCLUSIVE',
-        on: name,
-        relations: [...tables.rows, ...tables.leaves].map((table) => table.oid),
-      },
+      description: `capture ${isView ? 'refreshes' : 'changes'} of ${name} (${reads.length === 0 ? 'rows' : reads.join(', ')})${why}${again}`,
+      lock: isView
+        ? null
+        : {
+            mode: 'SHARE ROW EXCLUSIVE',
+            on: name,
+            relations: [...tables.rows, ...tables.leaves].map((table) => table.oid),
+          },
       statements: [
         ...replacing,
         ...tables.rows.flatMap((relation) =>
@@ -136,17 +145,31 @@ function captureStep(
             captureId,
             replicated: isReplicated(catalog, relation),
             insertsByStatement: insertsByStatement(catalog, source),
+            expressions: generatedColumns(catalog, relation, shape).flatMap(
+              ({ expression }) => expression ?? [],
+            ),
           }),
         ),
         ...tables.leaves.flatMap((leaf) => truncateDdl(leaf, captureId, isReplicated(catalog, source))),
+        ...(active === undefined && !isView ? [seePartsSql(source.oid)] : []),
         ...(same || active === undefined ? [] : dropLogFunctionsDdl(active.id)),
         ...missed.map(
           ({ stored, columns }) =>
             `insert into pgfresh.walk (materialization, why, columns) values (${Number(stored.id)}, ${quoteLiteral(`changes of ${name} went unnoticed`)}, ${walkColumns(columns)})`,
         ),
+        ...missedViews.map(
+          ({ schedule }) =>
+            `insert into pgfresh.view_prompt (schedule, reason) values (${Number(schedule)}, 'change') on conflict do nothing`,
+        ),
       ],
       countsEpoch: true,
-      id: JSON.stringify(['capture', source.oid, shapeText(shape), problems.map((one) => one.text)]),
+      // A view has another oid once it exists, and after each change of its query.
+      id: JSON.stringify([
+        'capture',
+        isView ? name : source.oid,
+        shapeText(shape),
+        problems.map((one) => one.text),
+      ]),
     },
   }
 }
@@ -164,68 +187,9 @@ function replaceCapture(
       : [
           `update pgfresh.capture set retired_at = pg_catalog.now() where id = ${Number(active.id)} and retired_at is null`,
         ]),
-    `insert into pgfresh.capture (id, source, shape) overriding system value values (${Number(newId)}, ${Number(source.oid)}, ${quoteLiteral(JSON.stringify(shape))}::jsonb)`,
+    `insert into pgfresh.capture (id, source, shape) overriding system value values (${Number(newId)}, ${oidSql(source)}, ${quoteLiteral(JSON.stringify(shape))}::jsonb)`,
     `select pg_catalog.setval(pg_catalog.pg_get_serial_sequence('pgfresh.capture', 'id'), ${Number(newId)})`,
   ]
-}
-
-/** `read`: oids of tables that go on being captured. What became a part of one of them has its triggers from there. */
-function removalStep(catalog: Catalog, capture: StoredCapture, read: ReadonlySet<string>): Step {
-  const source = catalog.relations.get(capture.source)
-  const name = displayTable(source ?? capture.shape.source)
-  const tables = (source === undefined ? [] : Object.values(capturedTables(catalog, source)).flat()).filter(
-    (table) => !read.has(table.oid),
-  )
-  return {
-    kind: 'drop-capture',
-    sign: '-',
-    object: name,
-    description:
-      source === undefined
-        ? `forget the capture of ${name}, which is gone`
-        : `stop capturing changes of ${name}`,
-    lock:
-      tables.length === 0
-        ? null
-        : { mode: 'ACCESS EXCLUSIVE', on: name, relations: tables.map((table) => table.oid) },
-    statements: [
-      `update pgfresh.capture set retired_at = pg_catalog.now() where id = ${Number(capture.id)} and retired_at is null`,
-      ...tables.flatMap((table) => dropCaptureDdl(table)),
-      ...dropLogFunctionsDdl(capture.id),
-    ],
-    countsEpoch: true,
-    id: JSON.stringify(['drop-capture', capture.source]),
-  }
-}
-
-/** Triggers of ours where nothing is captured: on a partition that was detached, on a table that was copied. */
-function strayTriggers(catalog: Catalog, expected: ReadonlySet<string>): Step[] {
-  const strays = [...catalog.relations.values()].filter(
-    (relation) =>
-      !expected.has(relation.oid) && relation.triggers.some((trigger) => trigger.ours && !trigger.cloned),
-  )
-  return strays.map((relation) => ({
-    kind: 'drop-capture',
-    sign: '-',
-    object: displayTable(relation),
-    description: `take pgfresh's triggers off ${displayTable(relation)}, which is not captured`,
-    lock: { mode: 'ACCESS EXCLUSIVE', on: displayTable(relation), relations: [relation.oid] },
-    statements: dropCaptureDdl(relation),
-    countsEpoch: false,
-    id: JSON.stringify(['drop-triggers', relation.oid]),
-  }))
-}
-
-/** Oids of these tables and all that are parts of them. */
-function withDescendants(catalog: Catalog, sources: readonly string[]): ReadonlySet<string> {
-  return new Set(
-    sources.flatMap((oid) => {
-      const source = catalog.relations.get(oid)
-      return source === undefined
-        ? []
-        : [source, ...descendants(catalog, source)].map((relation) => relation.oid)
-    }),
-  )
 }
 
 /** A table can have one set of our triggers: it can't be a source by itself and as the child of another one. */

@@ -4,7 +4,8 @@
  */
 
 import { captureTriggerNames, triggerFunction } from '../capture/triggers.ts'
-import { type Catalog, descendants, type Relation, type Trigger } from '../catalog/catalog.ts'
+import { type Catalog, type Column, descendants, type Relation, type Trigger } from '../catalog/catalog.ts'
+import { displayIdentifier } from '../db/identifier.ts'
 import type { CaptureShape } from '../materialization/compiled.ts'
 import type { StoredCapture } from '../materialization/store.ts'
 import { displayTable } from './target.ts'
@@ -55,7 +56,10 @@ export function triggerProblems(
     }
     const problem =
       name === 'pgfresh_columns'
-        ? guardProblem(trigger, numbersOf(relation, capture.shape))
+        ? guardProblem(trigger, {
+            columns: columnsOf(relation, capture.shape),
+            generated: generatedColumns(catalog, relation, capture.shape),
+          })
         : problemOf(trigger, expected)
     const on = relation === source ? '' : ` on ${displayTable(relation)}`
     return problem === null ? [] : [{ ...problem, text: `trigger ${name}${on} ${problem.text}` }]
@@ -86,21 +90,35 @@ function problemOf(trigger: Trigger | undefined, expected: ExpectedTrigger): Tri
  * It never runs: it only keeps people from dropping what the others need, or giving it another type. Where it is missing, a column
  * may have been replaced by another one of its name (DROP … CASCADE, ADD), whose values came without a write.
  */
-function guardProblem(trigger: Trigger | undefined, numbers: readonly number[]): TriggerProblem | null {
+function guardProblem(
+  trigger: Trigger | undefined,
+  { columns, generated }: { columns: readonly Column[]; generated: readonly Column[] },
+): TriggerProblem | null {
   if (trigger === undefined) return { text: 'is missing', gap: true }
   // Columns that changed names with others: the bodies don't know them any more.
-  return numbers.every((number) => trigger.columns.includes(number))
-    ? null
-    : { text: 'is about other columns of these names', gap: true }
+  if (columns.some((column) => !trigger.columns.includes(column.number)))
+    return { text: 'is about other columns of these names', gap: true }
+  const known = new Set(trigger.argument?.split(','))
+  const changed = generated.filter(({ expression }) => expression !== null && !known.has(expression))
+  const names = [...new Set(changed.map((column) => displayIdentifier(column.name)))]
+  return names.length === 0 ? null : { text: `is about another expression of ${names.join(', ')}`, gap: true }
 }
 
-/** The numbers of the columns that a capture is about, as they are called now. */
-function numbersOf(relation: Relation, shape: CaptureShape): number[] {
+/** The columns that a capture is about, as they are called now. */
+function columnsOf(relation: Relation, shape: CaptureShape): Column[] {
   const names = new Set([
     ...shape.logs.map((column) => column.name),
     ...shape.interests.flatMap((interest) => interest.reads),
   ])
-  return relation.columns.filter((column) => names.has(column.name)).map((column) => column.number)
+  return relation.columns.filter((column) => names.has(column.name))
+}
+
+/** The generated columns that a capture is about: of a table itself, or of a partitioned one's partitions, each of which has its own expressions. */
+export function generatedColumns(catalog: Catalog, relation: Relation, shape: CaptureShape): Column[] {
+  const tables = relation.kind === 'p' ? descendants(catalog, relation) : [relation]
+  return tables
+    .filter((table) => table.kind === 'r')
+    .flatMap((table) => columnsOf(table, shape).filter((column) => column.expression !== null))
 }
 
 /** See CapturedRelation.insertsByStatement. */

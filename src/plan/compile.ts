@@ -7,6 +7,7 @@ import type { Session } from '../db/session.ts'
 import type { ColumnsDefinition } from '../definition/definition.ts'
 import { InvariantError } from '../kernel/errors.ts'
 import { columnFingerprint, compiledFingerprint, normalizedSql } from '../lineage/fingerprint.ts'
+import type { Reads } from '../lineage/reads.ts'
 import { inScratch, type Scratch } from '../lineage/scratch.ts'
 import { columnTokens } from '../lineage/select-list.ts'
 import type { Compiled, CompiledForm, KeyColumn, Route, ValueColumn } from '../materialization/compiled.ts'
@@ -17,6 +18,7 @@ import { checkDefaults, refuseUnknownDefaults } from './defaults.ts'
 import { chooseKeyForm } from './key-form.ts'
 import { Mistakes } from './mistakes.ts'
 import { refuseOwnValues } from './own-values.ts'
+import type { AddedColumn } from './planned-catalog.ts'
 import { checkRights } from './rights.ts'
 import { findRoutes } from './routes.ts'
 import { scanAdvice } from './scan-advice.ts'
@@ -24,13 +26,6 @@ import { checkInterval, type Settings, settingsFor } from './settings.ts'
 import type { OurColumns } from './stored.ts'
 import { findTarget } from './target.ts'
 import { type Computed, computeColumns } from './values.ts'
-
-/** A column to be added. */
-export interface AddedColumn {
-  readonly name: string
-  readonly type: string
-  readonly typeOid: string
-}
 
 /** A definition, understood. */
 export interface Wanted {
@@ -43,6 +38,8 @@ export interface Wanted {
   readonly meaning: string
   /** Columns that don't exist yet, the stamp among them, with their types. */
   readonly added: readonly AddedColumn[]
+  /** What it reads, one for each of its expressions, or its query. */
+  readonly reads: readonly Reads[]
   readonly advice: readonly string[]
   /** Rows of the target, roughly; 0 if it is empty. */
   readonly estimatedRows: number
@@ -58,6 +55,8 @@ export interface CompileContext {
   readonly ours: OurColumns
   /** What is stored of the definition with this target (by oid) and stamp. */
   readonly stored: (targetOid: string, stamp: string) => Compiled | undefined
+  /** Somebody refreshes this materialized view through pgfresh. */
+  readonly isRefreshed: (relation: Relation) => boolean
 }
 
 /** Compiles one definition. Throws an OperatorError or OperatorErrors. */
@@ -69,7 +68,8 @@ export async function compileDefinition(
   const settings = await settingsFor(session, catalog, definition)
   const mistakes = new Mistakes()
   for (const option of ['expires', 'freshness'] as const) {
-    await checkInterval(session, definition, option).catch((error) => mistakes.keep(error))
+    const asked = { option, value: definition[option], place: definition.place }
+    await checkInterval(session, asked).catch((error) => mistakes.keep(error))
   }
   mistakes.throwIfAny()
   const wanted = await inScratch(session, settings, async (scratch) => {
@@ -160,15 +160,18 @@ async function assemble(
     freshness: definition.freshness,
     routes,
   }
+  const isView = (oid: string) => catalog.relations.get(oid)?.kind === 'm'
   return {
     definition,
     target,
     compiled,
-    fingerprint: compiledFingerprint(compiled),
+    fingerprint: compiledFingerprint(compiled, isView),
     meaning: compiledFingerprint(
       form.kind === 'query' ? { ...compiled, form: { ...form, keys: 'any' } } : compiled,
+      isView,
     ),
     added,
+    reads: [...computed.reads.values()],
     advice: [
       ...adviceFor({
         catalog,
@@ -177,6 +180,7 @@ async function assemble(
         written: [...compiled.columns.map((column) => column.name), compiled.stamp],
         added: added.map((column) => column.name),
         reads: [...computed.reads.values()],
+        isRefreshed: context.isRefreshed,
       }),
       ...scanAdvice(catalog, definition.name, plans),
     ],

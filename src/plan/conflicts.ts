@@ -2,10 +2,12 @@
  * What definitions may not do to each other: write one column or stamp twice, or go round in a circle. Over this project's
  * definitions and everything that is stored besides.
  */
+import { type Catalog, partitionRoot } from '../catalog/catalog.ts'
 import { displayIdentifier } from '../db/identifier.ts'
-import { OperatorError } from '../kernel/errors.ts'
+import { OperatorError, type Place } from '../kernel/errors.ts'
 import type { Compiled } from '../materialization/compiled.ts'
 import type { Wanted } from './compile.ts'
+import type { WantedView } from './compile-view.ts'
 import type { Mistakes } from './mistakes.ts'
 import type { StoredMaterialization } from './stored.ts'
 import { displayTable } from './target.ts'
@@ -60,60 +62,102 @@ export function writtenColumns(compiled: Compiled): string[] {
   return [...compiled.columns.map((column) => column.name), compiled.stamp]
 }
 
-/** One materialized column in the graph of who reads whom. */
+/** One materialized column, or a view, in the graph of who reads whom. */
 interface GraphNode {
   readonly label: string
-  readonly targetOid: string
-  readonly column: string
-  readonly compiled: Compiled
-  readonly wanted: Wanted | null
+  /** Of its definition, if this plan has it. */
+  readonly place: Place | null
+  /** True if a change of `other` makes this one stale. */
+  readonly reads: (other: GraphNode) => boolean
+  readonly relation: string
+  /** Null: a view, which changes as a whole. */
+  readonly column: string | null
 }
 
-/** Refuses columns that are computed from each other: each would make the other stale for ever. */
+/** Refuses columns and views that are computed from each other: each would make the other stale for ever. */
 export function refuseCycles(
-  wanted: readonly Wanted[],
+  catalog: Catalog,
+  { columns, views }: { readonly columns: readonly Wanted[]; readonly views: readonly WantedView[] },
   neighbours: readonly Neighbour[],
   mistakes: Mistakes,
 ): void {
   const nodes = [
-    ...wanted.flatMap((one) => nodesOf(one.compiled, one.target.oid, one)),
-    ...neighbours.flatMap(({ stored }) => nodesOf(stored.compiled, stored.targetOid, null)),
+    ...columns.flatMap((one) => columnNodes(one.compiled, one.target.oid, one.definition.place)),
+    ...neighbours.flatMap(({ stored }) => columnNodes(stored.compiled, stored.targetOid, null)),
+    ...views.map((one) => viewNode(catalog, one)),
   ]
-  const feeds = new Map(nodes.map((node) => [node, nodes.filter((other) => readsOf(other, node))]))
+  const feeds = new Map(nodes.map((node) => [node, nodes.filter((other) => other.reads(node))]))
   const cycle = findCycle(
-    nodes.filter((node) => node.wanted !== null),
+    nodes.filter((node) => node.place !== null),
     (node) => feeds.get(node) ?? [],
   )
-  const first = cycle?.find((node) => node.wanted !== null)
-  if (cycle === null || first?.wanted == null) return
+  const first = cycle?.find((node) => node.place !== null)
+  if (cycle === null || first === undefined || first.place === null) return
   mistakes.keep(
-    new OperatorError({
-      message: `these materialized columns are computed from each other: ${cycle.map((node) => node.label).join(' → ')}`,
-      hint: 'Compute one of them from the tables that the others are computed from.',
-      place: first.wanted.definition.place,
+    computedFromEachOther({
+      labels: cycle.map((node) => node.label),
+      hasViews: cycle.some((node) => node.column === null),
+      place: first.place,
     }),
   )
 }
 
-function nodesOf(compiled: Compiled, targetOid: string, wanted: Wanted | null): GraphNode[] {
-  return compiled.columns.map((column) => ({
-    label: `${displayTable(compiled.target)}.${displayIdentifier(column.name)}`,
-    targetOid,
-    column: column.name,
-    compiled,
-    wanted,
+/** The mistake of a circle. */
+export function computedFromEachOther(circle: {
+  /** In order, the first one again at the end. */
+  readonly labels: readonly string[]
+  readonly hasViews: boolean
+  readonly place: Place
+}): OperatorError {
+  const { labels, hasViews, place } = circle
+  return new OperatorError({
+    message: `these ${hasViews ? 'materializations' : 'materialized columns'} are computed from each other: ${labels.join(' → ')}`,
+    hint: 'Compute one of them from the tables that the others are computed from.',
+    place,
+  })
+}
+
+function columnNodes(compiled: Compiled, relation: string, place: Place | null): GraphNode[] {
+  return compiled.columns.map(({ name }) => ({
+    label: `${displayTable(compiled.target)}.${displayIdentifier(name)}`,
+    place,
+    relation,
+    column: name,
+    reads: (other) =>
+      compiled.routes.some(
+        (route) =>
+          route.sourceOid === other.relation &&
+          !route.unlessOurs &&
+          (other.column === null || route.reads.includes(other.column)) &&
+          (route.columns === null || route.columns.includes(name)),
+      ),
   }))
 }
 
-/** True if a change of `node` makes `reader` stale. */
-function readsOf(reader: GraphNode, node: GraphNode): boolean {
-  return reader.compiled.routes.some(
-    (route) =>
-      route.sourceOid === node.targetOid &&
-      !route.unlessOurs &&
-      route.reads.includes(node.column) &&
-      (route.columns === null || route.columns.includes(reader.column)),
-  )
+function viewNode(catalog: Catalog, { definition, relation, reads }: WantedView): GraphNode {
+  const read = [...reads.tables.values()].flatMap(({ oid, columns }) => {
+    const table = catalog.relations.get(oid)
+    return table === undefined
+      ? []
+      : [
+          {
+            oid: partitionRoot(catalog, table).oid,
+            names: table.columns
+              .filter((column) => columns === 'all' || columns.has(column.number))
+              .map((column) => column.name),
+          },
+        ]
+  })
+  return {
+    label: displayTable(relation),
+    place: definition.place,
+    relation: relation.oid,
+    column: null,
+    reads: (other) =>
+      read.some(
+        ({ oid, names }) => oid === other.relation && (other.column === null || names.includes(other.column)),
+      ),
+  }
 }
 
 function findCycle(

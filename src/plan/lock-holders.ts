@@ -16,7 +16,7 @@ export async function lockHolders(session: Session, step: Step): Promise<string[
        and case when pg_catalog.cardinality($1::oid[]) > 0 then l.relation = any($1::oid[])
          else l.locktype = 'advisory' and l.classid = $2::oid end
      order by a.xact_start limit 5`,
-    [`{${(step.lock?.relations ?? []).join(',')}}`, String(materializationLockClass)],
+    [`{${((step.lock ?? step.waitsFor)?.relations ?? []).join(',')}}`, String(materializationLockClass)],
   )
   return rows.map((row) => {
     const name = row.application_name === '' ? '' : ` (${row.application_name})`

@@ -5,21 +5,29 @@
  * Called by the commands plan and apply, and by apply again after each conflict.
  */
 import { type Catalog, descendants, type Relation } from '../catalog/catalog.ts'
-import { readCatalog } from '../catalog/read.ts'
-import { quoteIdentifier } from '../db/identifier.ts'
 import type { Session } from '../db/session.ts'
 import type { Definition } from '../definition/definition.ts'
-import { OperatorError } from '../kernel/errors.ts'
 import { loadParser } from '../lineage/parser.ts'
 import { captureSteps } from './capture-steps.ts'
 import type { Wanted } from './compile.ts'
-import { compileAll, withPlannedColumns } from './compile-all.ts'
+import { type AllWanted, compileAll } from './compile-all.ts'
 import { type Neighbour, refuseCycles, refuseSharedColumns } from './conflicts.ts'
+import { readDatabase, StaleCatalog } from './database.ts'
 import { Mistakes } from './mistakes.ts'
 import { addColumnsStep, computesAll, type Registration, registerStep } from './registration.ts'
 import { declaredBy, droppingSteps, leftovers, stoppingSteps } from './removals.ts'
 import type { Step } from './steps.ts'
-import { matchOf, readStored, type StoredMaterialization, type StoredState } from './stored.ts'
+import { matchOf, type StoredMaterialization, type StoredState } from './stored.ts'
+import { refuseSharedViews, refuseUnsettledViews } from './view-conflicts.ts'
+import { indexSteps } from './view-index.ts'
+import {
+  createViewStep,
+  needlessRows,
+  registerViewStep,
+  scheduleStep,
+  viewRegistration,
+} from './view-registration.ts'
+import { viewLeftovers, viewRemovalSteps } from './view-removals.ts'
 
 /** What is asked for. */
 export interface PlanOptions {
@@ -47,107 +55,123 @@ export interface Plan {
 /** Makes the plan. Throws OperatorError or OperatorErrors for every mistake in the definitions. */
 export async function makePlan(session: Session, options: PlanOptions): Promise<Plan> {
   await loadParser()
-  const { catalog, stored } = await readDatabase(session)
-  requireDatabaseRights(catalog, stored)
-  const state = relocated(catalog, stored)
-  const wanted = await compileAll({ session, catalog, state, options })
-  const matched = new Set(wanted.map((one) => storedOf(state, one)?.id))
-  const undeclared = state.materializations.filter(
-    (one) => one.compiled.project === options.project && !matched.has(one.id),
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      return await planOnce(session, options)
+    } catch (error) {
+      if (!(error instanceof StaleCatalog) || attempt === mostAttempts) throw error
+    }
+  }
+}
+
+/** Each of them meets another change of the catalog. */
+const mostAttempts = 20
+
+async function planOnce(session: Session, options: PlanOptions): Promise<Plan> {
+  const { catalog, state } = await readDatabase(session)
+  const all = await compileAll({ session, catalog, state, options, ...staysScheduled(state, options) })
+  const { columns: wanted, views } = all
+  const { others, kept, pruned } = split(
+    state.materializations,
+    options,
+    wanted.map((one) => storedOf(state, one)),
   )
-  const others = state.materializations.filter((one) => one.compiled.project !== options.project)
-  const pruned = options.prune ? undeclared : []
-  const kept = undeclared.filter((one) => !pruned.includes(one))
-  refuseConflicts(wanted, [
+  const stored = split(
+    state.views,
+    options,
+    views.map((one) => one.stored),
+  )
+  refuseConflicts(all, [
     ...others.map((one) => ({ stored: one, undeclared: false })),
     ...kept.map((one) => ({ stored: one, undeclared: true })),
   ])
 
   const registrations = wanted.map((one) => registration(state, pruned, one))
-  const staying = [
-    ...others,
-    ...kept,
-    ...registrations.flatMap((one) => (computesAll(one) ? [] : (one.stored ?? []))),
-  ]
+  const viewRegistrations = views.map((one) => viewRegistration(catalog, one, state.schedule))
   const captures = captureSteps({
-    catalog: withPlannedColumns(catalog, wanted),
+    catalog: all.catalog,
     captures: state.captures,
-    routes: [
-      ...wanted.flatMap((one) => one.compiled.routes),
-      ...[...others, ...kept].flatMap((one) => one.compiled.routes),
+    routes: [...wanted, ...views, ...others, ...kept, ...stored.others, ...stored.kept].flatMap(
+      (one) => one.compiled.routes,
+    ),
+    staying: [
+      ...others,
+      ...kept,
+      ...registrations.flatMap((one) => (computesAll(one) ? [] : (one.stored ?? []))),
     ],
-    staying,
+    stayingViews: [
+      ...stored.others,
+      ...stored.kept,
+      ...views.flatMap((one) => (one.rebuild || one.relation.planned ? [] : (one.stored ?? []))),
+    ],
   })
   const removals = { catalog, registrations, pruned, kept, others, drop: options.drop }
+  const viewRemovals = {
+    ...{ catalog, pruned: stored.pruned, kept: stored.kept, drop: options.drop },
+    ...{ columns: wanted, views, staying: [...others, ...kept] },
+  }
   const steps = [
     ...migrateSteps(state),
     ...stoppingSteps(removals),
+    ...viewRemovalSteps(viewRemovals),
     ...addColumnSteps(catalog, registrations),
+    // A view's first refresh must not miss what changes right after it; refreshes can be captured once there is a view.
     ...captures.changes,
+    ...viewRegistrations.flatMap((one) => createViewStep(catalog, one) ?? []),
+    ...captures.ofViews,
+    ...viewRegistrations.flatMap((one) => registerViewStep(catalog, one) ?? []),
+    ...viewRegistrations.flatMap((one) => scheduleStep(catalog, one) ?? []),
     ...registrations.flatMap((one) => registerStep(one) ?? []),
+    ...viewRegistrations.flatMap(indexSteps),
     ...captures.removals,
     ...droppingSteps(removals),
   ]
   return {
     steps,
-    advice: [...new Set([...superuserAdvice(catalog), ...wanted.flatMap((one) => one.advice)])],
-    undeclared: leftovers(removals),
+    advice: [
+      ...new Set([
+        ...superuserAdvice(catalog),
+        ...[...wanted, ...views].flatMap((one) => one.advice),
+        ...viewRegistrations.flatMap((one) => needlessRows(catalog, one, state.schedule)),
+      ]),
+    ],
+    undeclared: [...leftovers(removals), ...viewLeftovers(viewRemovals)],
     epoch: state.epoch,
     schemaFound: state.schema.found,
   }
 }
 
-function requireDatabaseRights(catalog: Catalog, stored: StoredState): void {
-  const refuse = (what: string, privilege: string) => {
-    const [database, role] = [quoteIdentifier(catalog.database), quoteIdentifier(catalog.role)]
-    return new OperatorError({
-      message: `role ${catalog.role} may not create ${what} in database ${catalog.database}`,
-      hint: `Run as somebody who may: grant ${privilege} on database ${database} to ${role};`,
-    })
-  }
-  if (stored.schema.found === null && !catalog.mayCreateSchema) throw refuse("pgfresh's schema", 'create')
-  if (!catalog.mayCreateTemporary) {
-    throw refuse('temporary views, by which a plan asks what a query reads,', 'temporary')
-  }
-}
-
-/** Both as of one moment: what another apply does in between would look like damage. */
-async function readDatabase(session: Session): Promise<{ catalog: Catalog; stored: StoredState }> {
-  try {
-    await session.run('begin isolation level repeatable read read only')
-    const stored = await readStored(session)
-    return { stored, catalog: await readCatalog(session) }
-  } finally {
-    await session.rollback()
-  }
-}
-
-function refuseConflicts(wanted: readonly Wanted[], neighbours: readonly Neighbour[]): void {
-  const mistakes = new Mistakes()
-  refuseSharedColumns(wanted, neighbours, mistakes)
-  refuseCycles(wanted, neighbours, mistakes)
-  mistakes.throwIfAny()
-}
-
-/** Oids mean nothing after a restore or when a table was swapped for another one: names are what was meant. */
-function relocated(catalog: Catalog, state: StoredState): StoredState {
-  const byName = new Map(
-    [...catalog.relations.values()].map((relation) => [
-      JSON.stringify([relation.schema, relation.name]),
-      relation.oid,
-    ]),
-  )
+/** What is stored besides the definitions: of other projects, and of this one what no file declares any more. */
+function split<S extends { readonly compiled: { readonly project: string } }>(
+  stored: readonly S[],
+  { project, prune }: PlanOptions,
+  matched: readonly (S | undefined)[],
+): { readonly others: S[]; readonly kept: S[]; readonly pruned: S[] } {
+  const undeclared = stored.filter((one) => one.compiled.project === project && !matched.includes(one))
   return {
-    ...state,
-    materializations: state.materializations.map((one) => {
-      const { schema, name } = one.compiled.target
-      const oid = byName.get(JSON.stringify([schema, name]))
-      // Where its oid is another one's, nothing that is stored was computed for this table.
-      return oid === undefined || oid === one.targetOid
-        ? one
-        : { ...one, targetOid: oid, moved: true as const }
-    }),
+    others: stored.filter((one) => one.compiled.project !== project),
+    kept: prune ? [] : undeclared,
+    pruned: prune ? undeclared : [],
   }
+}
+
+/** Views and rows of the schedule that stay, whatever is declared. */
+function staysScheduled({ views, schedule }: StoredState, { project, prune }: PlanOptions) {
+  const going = views.filter((one) => prune && one.compiled.project === project)
+  return {
+    views: views.filter((one) => !going.includes(one)),
+    schedule: schedule.filter((row) => !going.some((one) => one.schedule === row.id)),
+  }
+}
+
+function refuseConflicts({ columns, views, catalog }: AllWanted, neighbours: readonly Neighbour[]): void {
+  const mistakes = new Mistakes()
+  refuseSharedColumns(columns, neighbours, mistakes)
+  refuseSharedViews(views, mistakes)
+  const staying = neighbours.map((one) => one.stored)
+  refuseUnsettledViews({ catalog, views, columns, staying }, mistakes)
+  refuseCycles(catalog, { columns, views }, neighbours, mistakes)
+  mistakes.throwIfAny()
 }
 
 function storedOf(state: StoredState, { compiled, target }: Wanted): StoredMaterialization | undefined {

@@ -9,6 +9,7 @@ import type { Compiled, Route } from '../materialization/compiled.ts'
 import type { Wanted } from './compile.ts'
 import { addColumnsSql, dropColumnsSql, lockMaterialization, type Step, walkColumns } from './steps.ts'
 import type { Registered, StoredMaterialization } from './stored.ts'
+import { isPlannedOid, storedJson } from './stored-json.ts'
 import { displayTable } from './target.ts'
 
 /** The fingerprint of a row whose apply has not come to its end: nothing of it was computed. */
@@ -64,13 +65,20 @@ function rememberMade(registration: Registration): string {
     const list = quoteLiteral(JSON.stringify(made))
     return `update pgfresh.materialization set compiled = pg_catalog.jsonb_set(compiled, '{made}', ${list}::jsonb) where id = ${Number(stored.id)}`
   }
-  return `insert into pgfresh.materialization (project, kind, name, target, stamp, fingerprint, compiled) values (${values(wanted, made, beingApplied)})`
+  return `insert into pgfresh.materialization (project, kind, name, target, stamp, fingerprint, compiled) values (${values(unfinished(wanted), made, beingApplied)})`
+}
+
+/** Views that it reads may be yet to come. */
+function unfinished({ compiled, target }: Wanted): Pick<Wanted, 'compiled' | 'target'> {
+  const routes = compiled.routes.filter((route) => !isPlannedOid(route.sourceOid))
+  return { target, compiled: { ...compiled, routes } }
 }
 
 /** Stores a definition and asks for the walk that computes what is new. Null: it is stored as it is. */
 export function registerStep(registration: Registration): Step | null {
   const { wanted, stored, made } = registration
-  if (stored?.fingerprint === wanted.fingerprint && stored.moved === undefined) return null
+  if (stored?.fingerprint === wanted.fingerprint && stored.moved === undefined && knowsSources(registration))
+    return null
   const backfill = backfillOf(registration)
   const name = `${displayTable(wanted.target)}.${displayIdentifier(wanted.compiled.stamp)}`
   const isNew = stored === undefined || stored.fingerprint === beingApplied
@@ -117,6 +125,12 @@ export function registerStep(registration: Registration): Step | null {
   }
 }
 
+/** False where a view that it reads was made anew by somebody: oids of views aren't in the fingerprint. */
+function knowsSources({ wanted, stored }: Registration): boolean {
+  const oids = (compiled: Compiled) => compiled.routes.map((route) => route.sourceOid).join()
+  return stored !== undefined && oids(stored.compiled) === oids(wanted.compiled)
+}
+
 function storeSql(
   wanted: Wanted,
   stored: StoredMaterialization | undefined,
@@ -133,8 +147,11 @@ function storeSql(
   return `update pgfresh.materialization set ${names} = (${row}), applied_at = pg_catalog.now(), error = null, error_at = null, retry_at = null where id = ${Number(stored.id)}`
 }
 
-function values(wanted: Wanted, made: readonly string[], fingerprint: string): string {
-  const { compiled, target } = wanted
+function values(
+  { compiled, target }: Pick<Wanted, 'compiled' | 'target'>,
+  made: readonly string[],
+  fingerprint: string,
+): string {
   const registered: Registered = { ...compiled, made }
   return [
     quoteLiteral(compiled.project),
@@ -143,7 +160,7 @@ function values(wanted: Wanted, made: readonly string[], fingerprint: string): s
     String(Number(target.oid)),
     quoteLiteral(compiled.stamp),
     quoteLiteral(fingerprint),
-    `${quoteLiteral(JSON.stringify(registered))}::jsonb`,
+    storedJson(registered),
   ].join(', ')
 }
 

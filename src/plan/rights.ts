@@ -5,7 +5,7 @@
 import type { Catalog, Relation } from '../catalog/catalog.ts'
 import { quoteIdentifier, quoteQualified } from '../db/identifier.ts'
 import { sqlstate, sqlstateOf } from '../db/sqlstate.ts'
-import type { ColumnsDefinition } from '../definition/definition.ts'
+import type { ColumnsDefinition, Definition } from '../definition/definition.ts'
 import { OperatorError } from '../kernel/errors.ts'
 import type { Scratch } from '../lineage/scratch.ts'
 import { Mistakes } from './mistakes.ts'
@@ -51,25 +51,47 @@ export async function checkRights(args: RightsArguments): Promise<void> {
       `grant select, update on ${table(target)} to ${role}`,
     )
   }
-  for (const relation of args.captured) {
-    // The privilege TRIGGER lets a role create them, but not drop or disable them again.
-    if (!relation.owned && !(relation === target && args.addsColumns)) {
-      missing(
-        `may not put triggers on ${displayTable(relation)}, which belongs to ${relation.owner}`,
-        `grant ${quoteIdentifier(relation.owner)} to ${role}`,
-      )
-    }
-  }
+  const captured = args.captured.filter((relation) => !(relation === target && args.addsColumns))
+  checkTriggerRights(catalog, definition, captured, mistakes)
   mistakes.throwIfAny()
-  await explainViews(args)
+  await checkReadRights(args)
 }
 
-/** EXPLAIN checks rights and policies as a run would. */
-async function explainViews(args: RightsArguments): Promise<void> {
+/** Notes tables that get triggers and aren't ours to put them on. A materialized view gets none. */
+export function checkTriggerRights(
+  catalog: Catalog,
+  definition: Definition,
+  captured: readonly Relation[],
+  mistakes: Mistakes,
+): void {
+  for (const relation of captured) {
+    // The privilege TRIGGER lets a role create them, but not drop or disable them again.
+    if (relation.owned || relation.kind === 'm') continue
+    mistakes.add(
+      definition.place,
+      `role ${catalog.role} may not put triggers on ${displayTable(relation)}, which belongs to ${relation.owner}`,
+      `Run as somebody who may: grant ${quoteIdentifier(relation.owner)} to ${quoteIdentifier(catalog.role)};`,
+    )
+  }
+}
+
+/** What is read, by whom. */
+export interface ReadRightsArguments {
+  readonly scratch: Scratch
+  readonly catalog: Catalog
+  readonly definition: Definition
+  /** Null: it has no table of people's to write to. */
+  readonly target: Relation | null
+  readonly sources: readonly Relation[]
+  readonly views: readonly string[]
+}
+
+/** EXPLAIN checks rights and policies as a run would. A refusal breaks the scratch transaction. */
+export async function checkReadRights(args: ReadRightsArguments): Promise<void> {
   const { catalog, definition, target } = args
   const reads = [
     ...args.views.map((view) => `pg_temp.${quoteIdentifier(view)}`),
-    quoteQualified(target.schema, target.name),
+    ...(target === null ? [] : [quoteQualified(target.schema, target.name)]),
   ]
   try {
     for (const read of reads) await args.scratch.session.run(`explain select * from ${read}`)
@@ -78,7 +100,7 @@ async function explainViews(args: RightsArguments): Promise<void> {
     const refuse = (message: string, hint: string) =>
       new OperatorError({ message, hint, place: definition.place, cause: error })
     const role = quoteIdentifier(catalog.role)
-    const tables = [...new Set([target, ...args.sources])]
+    const tables = [...new Set([...(target === null ? [] : [target]), ...args.sources])]
     const unreadable = tables.filter((relation) => !relation.may.select)
     const secured = tables.find((relation) => relation.rowSecurity)
     if (unreadable.length === 0 && secured !== undefined) {

@@ -40,7 +40,7 @@ export async function findRoutes(args: RouteArguments): Promise<Route[]> {
     if (source === undefined || route.kind === 'ignore') continue
     const read = reads.find((one) => one.relation.oid === oid)
     try {
-      refuseUncapturable(definition, source, written)
+      refuseUncapturable(definition, source, { written, route })
       const via =
         route.kind === 'via'
           ? await understandVia(args.scratch, {
@@ -173,14 +173,29 @@ function routeSource(catalog: Catalog, relation: Relation): { source: TableName;
   return { source: { schema: root.schema, name: root.name }, sourceOid: root.oid }
 }
 
-function refuseUncapturable(definition: ColumnsDefinition, source: Relation, written: string): void {
-  if (source.kind !== 'm' && source.kind !== 'f') return
-  const what = source.kind === 'm' ? 'a materialized view' : 'a foreign table'
-  throw new OperatorError({
-    message: `dependsOn ${written}: ${displayTable(source)} is ${what}, whose changes no trigger sees`,
-    hint: `Write ${JSON.stringify(written)}: 'ignore', and let the values expire: expires: '15 minutes'.`,
-    place: definition.place,
-  })
+function refuseUncapturable(
+  definition: ColumnsDefinition,
+  source: Relation,
+  { written, route }: Declared,
+): void {
+  const refuse = (message: string, hint: string) =>
+    new OperatorError({
+      message: `dependsOn ${written}: ${displayTable(source)} is ${message}`,
+      hint,
+      place: definition.place,
+    })
+  if (source.kind === 'f') {
+    throw refuse(
+      'a foreign table, whose changes no trigger sees',
+      `Write ${JSON.stringify(written)}: 'ignore', and let the values expire: expires: '15 minutes'.`,
+    )
+  }
+  if (source.kind === 'm' && route.kind === 'via') {
+    throw refuse(
+      'a materialized view, whose rows no trigger sees change',
+      `Write ${JSON.stringify(written)}: 'all', and each refresh of it makes every row stale; or 'ignore'.`,
+    )
+  }
 }
 
 /** Routes that walk over each other lose a change when both ends change at once [A7]. */

@@ -6,8 +6,8 @@ import type { Catalog } from '../catalog/catalog.ts'
 import type { Session } from '../db/session.ts'
 import { sqlstateOf } from '../db/sqlstate.ts'
 import { setLocal } from '../db/transaction.ts'
-import type { ColumnsDefinition } from '../definition/definition.ts'
-import { OperatorError } from '../kernel/errors.ts'
+import type { Definition } from '../definition/definition.ts'
+import { OperatorError, type Place } from '../kernel/errors.ts'
 
 /** Settings as they are stored. */
 export type Settings = Readonly<Record<string, string>> & {
@@ -23,7 +23,7 @@ const notTheirs =
 export async function settingsFor(
   session: Session,
   catalog: Catalog,
-  definition: ColumnsDefinition,
+  definition: Pick<Definition, 'settings' | 'place'>,
 ): Promise<Settings> {
   const refuse = (message: string, hint?: string, cause?: unknown) =>
     new OperatorError({ message, hint, cause, place: definition.place })
@@ -56,16 +56,14 @@ export async function settingsFor(
 /** Checks an interval option. The value must be more than nothing. */
 export async function checkInterval(
   session: Session,
-  definition: ColumnsDefinition,
-  option: 'expires' | 'freshness',
+  { option, value, place }: { readonly option: string; readonly value: string | null; readonly place: Place },
 ): Promise<void> {
-  const value = definition[option]
   if (value === null) return
   const refuse = (why: string, cause?: unknown) =>
     new OperatorError({
       message: `${option}: '${value}' ${why}`,
       hint: "Write an interval as PostgreSQL reads it: '15 minutes', '1 day'.",
-      place: definition.place,
+      place,
       cause,
     })
   let positive: string | null | undefined

@@ -2,21 +2,26 @@
  * Steps: what apply does, as data. Each is one short transaction that names its lock, says in one line what it does, and leaves
  * the database such that a plan made after it has all that remains and nothing else.
  */
-import { quoteIdentifier, quoteLiteral, quoteQualified } from '../db/identifier.ts'
+import { quoteIdentifier, quoteLiteral, quoteQualified, textArray } from '../db/identifier.ts'
 
 /** What a step is. In the order that they are executed in. */
 export type StepKind =
   | 'migrate'
   | 'unregister'
+  | 'drop-view'
   | 'add-columns'
   | 'capture'
+  | 'create-view'
+  | 'change-view'
+  | 'schedule-view'
   | 'register'
+  | 'index-view'
   | 'drop-capture'
   | 'drop-columns'
 
 /** The lock that a step takes on people's tables; null: none. */
 export interface StepLock {
-  readonly mode: 'ACCESS EXCLUSIVE' | 'SHARE ROW EXCLUSIVE'
+  readonly mode: 'ACCESS EXCLUSIVE' | 'SHARE ROW EXCLUSIVE' | 'SHARE'
   /** As people name it. */
   readonly on: string
   /** Oids of all relations that are locked: who holds them is named when the lock can't be had. */
@@ -33,6 +38,8 @@ export interface Step {
   /** One line, without sign and lock. */
   readonly description: string
   readonly lock: StepLock | null
+  /** What a step without a lock of its own may have to wait for, unless that is a batch. */
+  readonly waitsFor?: { readonly what: string; readonly relations: readonly string[] }
   /** Without begin and commit; each without a semicolon. */
   readonly statements: readonly string[]
   /** True: daemons must load what is stored again, so the last statement counts the epoch up. */
@@ -67,9 +74,4 @@ export function dropColumnsSql(table: { schema: string; name: string }, columns:
 /** Asks for a walk. `materialization` is an expression; columns null means all of them. */
 export function walkColumns(columns: readonly string[] | null): string {
   return columns === null ? 'null::text[]' : `${quoteLiteral(textArray(columns))}::text[]`
-}
-
-/** A text[] literal's text. */
-function textArray(values: readonly string[]): string {
-  return `{${values.map((value) => `"${value.replaceAll('\\', '\\\\').replaceAll('"', '\\"')}"`).join(',')}}`
 }

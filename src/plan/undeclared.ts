@@ -22,7 +22,11 @@ export function explainUndeclared(
       (read) =>
         `${key(read)}: { via: sql\`${suggestVia(target, read)}\` },  // or 'all' (every row is stale), or 'ignore'`,
     ),
-    ...others.map((read) => `${key(read)}: 'ignore',  // no trigger sees its changes: let the values expire`),
+    ...others.map((read) =>
+      read.relation.kind === 'm'
+        ? `${key(read)}: 'all',  // each refresh of it makes every row stale; or 'ignore'`
+        : `${key(read)}: 'ignore',  // no trigger sees its changes: let the values expire`,
+    ),
   ]
   return new OperatorError({
     message: `${definition.name} reads what its dependsOn does not name: ${reads.map((read) => describe(target, read)).join('; ')}`,

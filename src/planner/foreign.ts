@@ -20,6 +20,9 @@ export function recheckEverythingSql(watermarkId: bigint): string {
     // Oids are others too; names are what was meant.
     `update pgfresh.materialization m set target = coalesce(
       pg_catalog.to_regclass(pg_catalog.format('%I.%I', m.compiled #>> '{target,schema}', m.compiled #>> '{target,name}'))::oid, m.target)`,
+    `update pgfresh.view v set target = coalesce(
+      pg_catalog.to_regclass(pg_catalog.format('%I.%I', v.compiled #>> '{view,schema}', v.compiled #>> '{view,name}'))::oid, v.target)`,
+    `insert into pgfresh.view_prompt (schedule, reason) select v.schedule, 'change' from pgfresh.view v on conflict do nothing`,
     walkSql('select id from pgfresh.materialization', 'the watermark was made elsewhere', { stampDue: true }),
     // The walks begin after this commits, so whatever this snapshot covers they will see.
     `insert into pgfresh.watermark_${watermarkSlot(id)} (id, snapshot, task_floor)

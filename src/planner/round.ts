@@ -9,7 +9,8 @@ import type { Session } from '../db/session.ts'
 import { tag } from '../db/transaction.ts'
 import { chainDepths } from '../materialization/chains.ts'
 import { noteFailing, noteHeld } from '../materialization/failing.ts'
-import type { Catalogue, Stored } from '../materialization/store.ts'
+import type { Catalogue, Stored, StoredCapture } from '../materialization/store.ts'
+import { takeBackSql } from '../queue/aside.ts'
 import { recheckEverythingSql } from './foreign.ts'
 import { hasRoom, hasRoomForDeferred, type Look } from './look.ts'
 import { type Reading, takeTurn, windowLimit } from './read.ts'
@@ -24,6 +25,7 @@ import {
 import { nextSweepStep, type SweepStep } from './sweep.ts'
 import { expandSql, requestCapture, requestsSql } from './tasks-sql.ts'
 import { finishWalksSql, moveDueSql, retryQuarantineSql, storeWatermarkSql, stretchSql } from './top-up.ts'
+import { promptAllViewsSql, viewPromptsSql } from './view-prompts.ts'
 
 /** What a round works with. */
 export interface RoundContext {
@@ -52,6 +54,8 @@ export type RoundOutcome =
       /** Statements that failed, each of one definition. */
       readonly failed: readonly FailedRouting[]
       readonly strangers: readonly string[]
+      /** Views may have been asked for. */
+      readonly prompted: boolean
     }
   /** A statement of one definition raised an error: make a careful round. */
   | { readonly kind: 'failed'; readonly error: unknown }
@@ -82,11 +86,12 @@ export async function planRound(context: RoundContext): Promise<RoundOutcome> {
   const { routes, strangers } = routings(context, reading)
   const statements = [...routes, ...stretches(context), ...sweepRoutings(context.sweeps, sweeps)]
   const rest = [
-    ...(reading.huge === null ? [] : [expandSql(reading.huge)]),
+    ...(reading.huge === null ? [] : [expandSql(reading.huge), ...promptAllViewsSql(catalogue)]),
+    ...viewPromptsSql(catalogue, capturesRead(catalogue, reading), reading),
     ...(reading.entries.some((entry) => entry.op === 'R')
-      ? [requestsSql({ seen: reading.seen, upto: reading.upto }, { table: 'task' })]
+      ? [requestsSql({ seen: reading.seen, upto: reading.upto }, { kind: 'queue' })]
       : []),
-    ...(look.dueInMs === 0 && hasRoomForDeferred(look) ? [moveDueSql, retryQuarantineSql] : []),
+    ...(look.dueInMs === 0 && hasRoomForDeferred(look) ? [moveDueSql, takeBackSql, retryQuarantineSql] : []),
     ...(look.walks.some((walk) => walk.done) ? [finishWalksSql] : []),
     storeWatermarkSql(reading.watermarkId, reading.upto),
     'commit',
@@ -97,6 +102,7 @@ export async function planRound(context: RoundContext): Promise<RoundOutcome> {
     sweeps: new Map([...sweeps].map(([id, step]) => [id, step.pauseMs])),
     failed,
     strangers,
+    prompted: reading.entries.some((entry) => entry.op === 'R'),
   })
   if (context.careful) {
     const failed = await oneByOne(session, statements)
@@ -113,6 +119,11 @@ export async function planRound(context: RoundContext): Promise<RoundOutcome> {
   }
 }
 
+function capturesRead(catalogue: Catalogue, reading: Reading): StoredCapture[] {
+  const read = new Set(reading.entries.map((entry) => entry.capture))
+  return catalogue.captures.filter((capture) => read.has(capture.id))
+}
+
 function routings(context: RoundContext, reading: Reading): { routes: Routing[]; strangers: string[] } {
   const captures = new Map(context.catalogue.captures.map((capture) => [capture.id, capture]))
   const operations = Map.groupBy(reading.entries, (entry) => entry.capture)
@@ -121,7 +132,7 @@ function routings(context: RoundContext, reading: Reading): { routes: Routing[];
     catalogue: context.catalogue,
     chunkOf: context.chunkOf,
     entries: { seen: reading.seen, upto: reading.upto },
-    destination: { table: 'task' },
+    destination: { kind: 'queue' },
     walks: context.look.walks,
   }
   const strangers: string[] = []
@@ -144,7 +155,8 @@ function stretches({ catalogue, look, chunkOf }: RoundContext): Routing[] {
   const depths = chainDepths(catalogue)
   const open = look.walks.flatMap((walk) => {
     const stored = catalogue.materializations.find((one) => one.id === walk.materialization)
-    return stored === undefined || walk.planned ? [] : [{ stored, walk, depth: depths.get(stored.id) ?? 0 }]
+    if (stored === undefined || stored.paused || walk.planned) return []
+    return [{ stored, walk, depth: depths.get(stored.id) ?? 0 }]
   })
   const [next] = open.sort(
     (a, b) =>

@@ -64,8 +64,18 @@ export function captureRoutings(
     if (truncated || ops.has('A') || (rows && !canRoute(route, capture)))
       return [{ sql: walk, instead, stored, attempt }]
     if (!rows) return []
-    const firstWalk = walks.some((walk) => walk.materialization === stored.id && walk.first && !walk.planned)
-    const sql = routeSql({ stored, route, capture, entries, chunk: chunkOf(stored), destination, firstWalk })
+    // The walks of what is paused are not among those seen.
+    const firstWalk =
+      stored.paused || walks.some((walk) => walk.materialization === stored.id && walk.first && !walk.planned)
+    const sql = routeSql({
+      stored,
+      route,
+      capture,
+      entries,
+      chunk: chunkOf(stored),
+      destination: stored.paused && destination.kind === 'queue' ? { kind: 'aside' } : destination,
+      firstWalk,
+    })
     return [{ sql, instead, stored, attempt }]
   })
 }
@@ -75,14 +85,18 @@ export function concernsOne(error: unknown): boolean {
   return healing(error) !== 'retry' || sqlstateOf(error) === sqlstate.lockNotAvailable
 }
 
-/** Runs each in a savepoint of its own; what fails is replaced. */
-export async function oneByOne(session: Session, routings: readonly Routing[]): Promise<FailedRouting[]> {
+/** Runs each in a savepoint of its own; what fails is replaced, if its error is one that `replaceable` says may be. */
+export async function oneByOne(
+  session: Session,
+  routings: readonly Routing[],
+  replaceable: (error: unknown) => boolean = concernsOne,
+): Promise<FailedRouting[]> {
   const failed: FailedRouting[] = []
   for (const { sql, instead, stored, attempt } of routings) {
     try {
       await session.run(`savepoint route; ${sql}; release route`)
     } catch (error) {
-      if (session.lost || !concernsOne(error)) throw error
+      if (session.lost || !replaceable(error)) throw error
       const failure = {
         message: error instanceof Error ? error.message : String(error),
         held: sqlstateOf(error) === sqlstate.lockNotAvailable,

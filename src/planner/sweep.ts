@@ -73,7 +73,6 @@ function stepSql(
   const { compiled } = stored
   const stamp = `t.${quoteIdentifier(compiled.stamp)}`
   const parts = compiled.key.map((column) => `t.${quoteIdentifier(column.name)}`)
-  const ended = next.relation === null
   return `${setLocal({ search_path: 'pg_catalog, pg_temp' })};
     insert into pgfresh.task (id, origin, lane, materialization, kind, keys, why)
     select c.id, c.id, ${laneOf('expiry', compiled.priority)}, ${Number(stored.id)}, 'keys', c.keys, 'expiry'
@@ -84,7 +83,6 @@ function stepSql(
           and (${stampIsDue(compiled, stamp, parts)})) d
       where not exists (select from pgfresh.quarantine q where q.materialization = ${Number(stored.id)} and q.key = d.key)
       group by (d.at - 1) / ${chunk}) g) c;
-    update pgfresh.sweep set relation = ${ended ? 'null' : next.relation}, block = ${next.block}
-      ${ended ? ', pass_ended_at = pg_catalog.now(), pass_started_at = pg_catalog.now()' : ''}
+    update pgfresh.sweep set relation = ${next.relation ?? 'null'}, block = ${next.block}
     where materialization = ${Number(stored.id)} /* pgfresh: sweep ${compiled.target.name.replaceAll('*/', '')} */`
 }

@@ -4,7 +4,7 @@
  */
 import { changedSql, type Entries, entriesSql } from '../capture/changed.ts'
 import { routeMask } from '../capture/shape.ts'
-import { quoteIdentifier, quoteLiteral } from '../db/identifier.ts'
+import { quoteIdentifier, quoteLiteral, textArray } from '../db/identifier.ts'
 import { setLocal, tag } from '../db/transaction.ts'
 import type { Route } from '../materialization/compiled.ts'
 import type { Stored, StoredCapture } from '../materialization/store.ts'
@@ -14,8 +14,14 @@ import { keyJson, keyPlaces, keyRow } from '../refresh/key.ts'
 /** The capture id of what pgfresh.refresh() logs. */
 export const requestCapture = '0'
 
-/** Where key tasks go: a round fills the queue; a worker, who must not, leaves them to the next round [C1]. */
-export type Destination = { readonly table: 'task' } | { readonly table: 'deferred'; readonly origin: string }
+/**
+ * Where key tasks go: a round fills the queue, or puts aside what waits until it is resumed; a worker, who must not, leaves them to
+ * the next round [C1].
+ */
+export type Destination =
+  | { readonly kind: 'queue' }
+  | { readonly kind: 'aside' }
+  | { readonly kind: 'deferred'; readonly origin: string }
 
 /** One route over the entries of one capture. */
 export interface Routing {
@@ -54,10 +60,9 @@ export function routeSql(routing: Routing): string {
     routing.firstWalk && key.every((column) => ordersAlike.test(column.type))
       ? `select * from (${distinct}) d where ${notYetReached(stored)}`
       : distinct
-  const columns =
-    route.columns === null ? 'null' : quoteLiteral(`{${route.columns.map(arrayElement).join(',')}}`)
+  const columns = route.columns === null ? 'null' : quoteLiteral(textArray(route.columns))
   const places = key.map((_, at) => `n.k${at + 1}`)
-  const lane = laneOf(destination.table === 'task' ? 'change' : 'bulk', compiled.priority)
+  const lane = laneOf(destination.kind === 'deferred' ? 'bulk' : 'change', compiled.priority)
   const because = quoteLiteral(`change of ${route.source.schema}.${route.source.name}`)
   return `${setLocal(compiled.settings)};
     with "changed" as (${changedSql(capture, routeMask(capture.shape, route), entries)})
@@ -103,10 +108,10 @@ export function walkSql(
     where not exists (select from open where open.materialization = wanted.id and open.stamp_due >= ${stampDue})`
 }
 
-/** Keys of a request in one task at most. */
+/** Keys of a request in one task at most; fewer if the definition says so. */
 const requestChunk = 500
 
-/** What pgfresh.refresh() asked for: named keys at the priority of changes, whole targets as walks. */
+/** What pgfresh.refresh() asked for: named keys at the priority of changes, whole targets as walks, views by a prompt to whoever refreshes them. */
 export function requestsSql(entries: Entries, destination: Destination): string {
   const asked = `${entriesSql(requestCapture, 0, entries)} r
     join pgfresh.materialization m on m.target = (r.new_row ->> 'target')::oid
@@ -118,14 +123,28 @@ export function requestsSql(entries: Entries, destination: Destination): string 
     from (select pg_catalog.nextval('pgfresh.task_id') as id, g.* from (
       select m.id as materialization, (m.compiled ->> 'priority')::integer as priority, names, pg_catalog.jsonb_agg(k.key order by k.at) as keys
       from ${asked}, pg_catalog.jsonb_array_elements(nullif(r.new_row -> 'keys', 'null')) with ordinality k(key, at)
-      where ${concerns} group by r.new_row, m.id, names, (k.at - 1) / ${requestChunk}) g) c;
+      where ${concerns} group by r.new_row, m.id, names, (k.at - 1) / least(${requestChunk}, (m.compiled ->> 'batch')::bigint)) g) c;
     with asked as materialized (select distinct m.id, names from ${asked} where r.new_row -> 'keys' = 'null' and ${concerns}),
     open as materialized (select w.* from pgfresh.walk w join asked on asked.id = w.materialization
       where w.finished_at is null and w.columns is not distinct from asked.names for update of w),
-    again as (update pgfresh.walk w set again = true, stamp_due = true from open where w.id = open.id)
+    again as (update pgfresh.walk w set again = open.again or open.cursor is not null or open.planned_at is not null, stamp_due = true
+      from open where w.id = open.id)
     insert into pgfresh.walk (materialization, why, columns, stamp_due)
     select asked.id, 'request', asked.names, true from asked
-    where not exists (select from open where open.materialization = asked.id and open.columns is not distinct from asked.names)`
+    where not exists (select from open where open.materialization = asked.id and open.columns is not distinct from asked.names);
+    ${promptsSql(entries)}`
+}
+
+/**
+ * Views that were asked for. One that has such a prompt already needs no other, also if somebody is just taking it: what a refresh
+ * contains is decided after its prompts are gone.
+ */
+function promptsSql(entries: Entries): string {
+  return `insert into pgfresh.view_prompt (schedule, reason)
+    select s.id, 'request' from pgfresh.materialized_view_refresh_schedule s
+    where s.id in (select (r.new_row ->> 'view')::bigint from ${entriesSql(requestCapture, 0, entries)} r where r.new_row ? 'view')
+      and not exists (select from pgfresh.view_prompt p where p.schedule = s.id and p.reason = 'request')
+    on conflict do nothing`
 }
 
 /** A transaction too large for a window: one task, which a worker turns into key tasks. */
@@ -137,17 +156,18 @@ export function expandSql(xid: string): string {
 
 /** The beginning of an INSERT of work whose new id is `c.id`; placeIn gives the values of the columns named here. */
 function insertInto(destination: Destination): string {
-  return destination.table === 'task'
+  return destination.kind === 'queue'
     ? 'insert into pgfresh.task (id, origin'
     : 'insert into pgfresh.deferred (id, origin, due_at'
 }
 
 function placeIn(destination: Destination): string {
-  return destination.table === 'task'
-    ? 'c.id, c.id'
-    : `c.id, ${BigInt(destination.origin)}, pg_catalog.clock_timestamp()`
-}
-
-function arrayElement(name: string): string {
-  return `"${name.replaceAll('\\', '\\\\').replaceAll('"', '\\"')}"`
+  switch (destination.kind) {
+    case 'queue':
+      return 'c.id, c.id'
+    case 'aside':
+      return `c.id, c.id, 'infinity'`
+    case 'deferred':
+      return `c.id, ${BigInt(destination.origin)}, pg_catalog.clock_timestamp()`
+  }
 }

@@ -4,27 +4,24 @@
  */
 import { quoteLiteral, quoteQualified } from '../db/identifier.ts'
 import type { Stored } from '../materialization/store.ts'
-import { laneOf } from '../queue/task.ts'
+import { laneOf, workColumns } from '../queue/task.ts'
 import { keyColumns, keyJson, keyPlaces, keyRow } from '../refresh/key.ts'
 
 /** How much deferred work one round moves. */
 const moveLimit = 300
-
-/** Columns that a task keeps when it is moved. */
-const moved =
-  'lane, origin, materialization, kind, keys, range_from, range_to, expand_xid, walk, columns, stamp_due, misses, attempts, why, planned_at'
 
 /** Moves deferred work whose time has come. */
 export const moveDueSql = `with due as (
     delete from pgfresh.deferred where id in (
       select id from pgfresh.deferred where due_at <= pg_catalog.clock_timestamp() order by due_at limit ${moveLimit} for update skip locked)
     returning *)
-  insert into pgfresh.task (${moved}) select ${moved} from due order by due_at, id /* pgfresh: due */`
+  insert into pgfresh.task (${workColumns}) select ${workColumns} from due order by due_at, id /* pgfresh: due */`
 
 /** Tries quarantined keys again; the time of the next try is set by the next failure, or here if nothing comes of it. */
 export const retryQuarantineSql = `with due as (
     update pgfresh.quarantine q set retry_at = pg_catalog.clock_timestamp() + interval '1 hour'
     from (select materialization, key from pgfresh.quarantine where retry_at <= pg_catalog.clock_timestamp()
+        and materialization <> all (array(select id from pgfresh.materialization where paused_at is not null))
       order by retry_at limit ${moveLimit} for update skip locked) d
     where q.materialization = d.materialization and q.key = d.key
     returning q.materialization, q.key, q.columns)

@@ -3,7 +3,7 @@
  * Each is SQL text for the transaction that holds the task, so that work is never in neither place (invariant 5).
  */
 import { quoteLiteral } from '../db/identifier.ts'
-import type { Task } from './task.ts'
+import { isTask, type Task } from './task.ts'
 
 /** Columns that a deferred row takes from its task as they are. */
 const kept = 'lane, origin, materialization, walk, columns, stamp_due, why, planned_at'
@@ -52,11 +52,6 @@ export function quarantineKeys(
 /** Takes a task off the queue. */
 export function removeTask(task: Task): string {
   return `delete from pgfresh.task t where ${isTask(task)}`
-}
-
-/** The condition that `t` is this task. */
-export function isTask(task: Task): string {
-  return `t.lane = ${task.lane} and t.id = ${BigInt(task.id)}`
 }
 
 function columnsOf(alias: string): string {

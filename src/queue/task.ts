@@ -52,6 +52,15 @@ export interface Task {
   readonly freesQuarantine: boolean
 }
 
+/** The condition that `t` is this task. */
+export function isTask(task: Task): string {
+  return `t.lane = ${task.lane} and t.id = ${BigInt(task.id)}`
+}
+
+/** All columns that work keeps when it goes from one of pgfresh.task and pgfresh.deferred to the other; its id is another one there. */
+export const workColumns =
+  'lane, origin, materialization, kind, keys, range_from, range_to, expand_xid, walk, columns, stamp_due, misses, attempts, why, planned_at'
+
 /** Reads a row of the claim statement. */
 export function taskFromRow(row: Row): Task {
   const get = (column: string) => row[column] ?? null

@@ -9,8 +9,8 @@ import { quoteIdentifier, quoteLiteral, quoteQualified } from '../db/identifier.
 import { settingsLiteral, tag } from '../db/transaction.ts'
 import type { Compiled, ValueColumn } from '../materialization/compiled.ts'
 import type { Stored } from '../materialization/store.ts'
-import { isTask, patience, settle } from '../queue/defer.ts'
-import type { Task } from '../queue/task.ts'
+import { patience, settle } from '../queue/defer.ts'
+import { isTask, type Task } from '../queue/task.ts'
 import { stampIsDue } from './due.ts'
 import { differs, freshSelect } from './fresh-sql.ts'
 import {
@@ -77,7 +77,8 @@ export function existingKeysSql(compiled: Compiled, task: Task): string {
  */
 function lockSql(stored: Stored, task: Task): string {
   const { compiled } = stored
-  const fence = `exists (select from pgfresh.materialization m where m.id = ${Number(stored.id)} and m.fingerprint = ${quoteLiteral(stored.fingerprint)})`
+  const fence = `exists (select from pgfresh.materialization m where m.id = ${Number(stored.id)} and m.fingerprint = ${quoteLiteral(stored.fingerprint)}
+    and m.paused_at is null)`
   const limit = candidates(compiled, task)
   const rows = `${target(compiled)} t ${limit.join}`
   const waiting = task.misses >= patience ? '' : ' skip locked'

@@ -8,14 +8,14 @@ import { begin } from '../db/transaction.ts'
 import { noteFailing } from '../materialization/failing.ts'
 import type { Stored } from '../materialization/store.ts'
 import { text } from '../materialization/store.ts'
-import { deferHalves, deferWhole, isTask, quarantineKeys, removeTask } from '../queue/defer.ts'
-import type { Task } from '../queue/task.ts'
+import { deferHalves, deferWhole, quarantineKeys, removeTask } from '../queue/defer.ts'
+import { isTask, type Task } from '../queue/task.ts'
 import { type BatchSummary, batchSql, existingKeysSql } from './batch-sql.ts'
 
 /** How a batch ended. */
 export type BatchOutcome =
   | { readonly kind: 'done'; readonly summary: BatchSummary }
-  /** The stored definition is another one now: load it and claim again. */
+  /** The stored definition is another one now, or it was paused: load it and claim again. */
   | { readonly kind: 'superseded' }
   /** A lock was not to be had in time: the task waits for its turn, and others go on. */
   | { readonly kind: 'held' }

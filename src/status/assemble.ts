@@ -8,6 +8,7 @@ import { kindOfLane } from '../queue/task.ts'
 import { aliveMs } from './daemons.ts'
 import { countLimit, type Facts, type MaterializationFacts } from './facts.ts'
 import type { BackfillReport, Count, MaterializationReport, Report, State } from './report.ts'
+import { viewReport } from './view-report.ts'
 
 /** A daemon says every 5 s up to when it saw an empty log: so much of the log's age may be just that. */
 const beatMs = 5_000
@@ -31,6 +32,7 @@ export function assemble(facts: Facts): Report {
       beatAgeMs,
     })),
     materializations: facts.materializations.map((one) => assembleOne(one, facts, logLagMs)),
+    views: facts.views.map((one) => viewReport(one, facts.at)),
     undeclared: facts.undeclared,
   }
 }
@@ -58,6 +60,7 @@ function assembleOne(one: MaterializationFacts, facts: Facts, logLagMs: number):
     stamp: compiled.stamp,
     columns: compiled.columns.map((column) => column.name),
     state: stateOf({
+      paused: one.pausedAt !== null,
       failing: one.error !== null || quarantined.value > 0,
       backfilling: walks.length > 0,
       busy: work.length > 0 || pending.value > 0,
@@ -68,6 +71,7 @@ function assembleOne(one: MaterializationFacts, facts: Facts, logLagMs: number):
     quarantined,
     lagMs,
     freshnessMs: one.freshnessMs,
+    pausedAt: one.pausedAt,
     late: one.freshnessMs !== null && lagMs > one.freshnessMs,
     backfills: walks.map((walk) => backfillOf(walk, facts.work)),
     lastError,
@@ -81,10 +85,12 @@ function isChange({ why }: Facts['walks'][number]): boolean {
 }
 
 function stateOf({
+  paused,
   failing,
   backfilling,
   busy,
-}: Readonly<Record<'failing' | 'backfilling' | 'busy', boolean>>): State {
+}: Readonly<Record<'paused' | 'failing' | 'backfilling' | 'busy', boolean>>): State {
+  if (paused) return 'paused'
   if (failing) return 'failing'
   if (backfilling) return 'backfilling'
   return busy ? 'catching up' : 'fresh'

@@ -9,6 +9,7 @@ import { begin, tag } from '../db/transaction.ts'
 import type { CaptureShape, Compiled } from '../materialization/compiled.ts'
 import { text } from '../materialization/store.ts'
 import { laneCount } from '../queue/task.ts'
+import { type ViewFacts, viewsSelect } from './view-facts.ts'
 
 /** Entries of the log and keys in quarantine are counted up to here; beyond, a count is an estimate. */
 export const countLimit = 10_000
@@ -60,6 +61,7 @@ export interface Facts {
   }[]
   readonly captures: readonly { readonly id: string; readonly source: string; readonly shape: CaptureShape }[]
   readonly materializations: readonly MaterializationFacts[]
+  readonly views: readonly ViewFacts[]
   /** Tables with a column materialized_at that no definition declares. */
   readonly undeclared: readonly string[]
 }
@@ -73,6 +75,8 @@ export interface MaterializationFacts {
   readonly targetOid: string
   readonly compiled: Compiled
   readonly freshnessMs: number | null
+  /** ISO 8601; null: it is not paused. */
+  readonly pausedAt: string | null
   readonly error: string | null
   readonly errorAgeMs: number | null
   readonly quarantined: number
@@ -137,7 +141,7 @@ const materializations = `
   select m.id::text as id, m.project, case when c.oid is not null then m.target::pg_catalog.regclass::text end as target,
     m.target::text as "targetOid", m.compiled,
     (extract(epoch from (m.compiled ->> 'freshness')::interval) * 1000)::float8 as "freshnessMs",
-    m.error, ${age('m.error_at')} as "errorAgeMs",
+    m.paused_at as "pausedAt", m.error, ${age('m.error_at')} as "errorAgeMs",
     (select pg_catalog.count(*) from (select from pgfresh.quarantine q where q.materialization = m.id limit ${countLimit + 1}) q) as quarantined,
     (select pg_catalog.jsonb_build_object('key', q.key::text, 'error', q.error, 'ageMs', ${age('q.last_failed_at')})
       from pgfresh.quarantine q where q.materialization = m.id order by q.last_failed_at desc limit 1) as "quarantineError",
@@ -146,6 +150,8 @@ const materializations = `
   from pgfresh.materialization m left join pg_catalog.pg_class c on c.oid = m.target
   where $1::text is null or m.project = $1
   order by m.project, 3, m.id`
+
+const views = viewsSelect('$1::text is null or d.project = $1')
 
 const undeclared = `
   select c.oid::pg_catalog.regclass::text as name
@@ -174,6 +180,7 @@ select pg_catalog.jsonb_build_object(
   'daemons', ${list(daemons)},
   'captures', ${list('select id::text as id, source::text as source, shape from pgfresh.capture')},
   'materializations', ${list(materializations)},
+  'views', ${list(views)},
   'undeclared', (select coalesce(pg_catalog.jsonb_agg(u.name), '[]') from (${undeclared}) u)
 ) as facts
 from mark ${tag('status')}`

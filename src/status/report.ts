@@ -4,6 +4,8 @@
  * It says what is fresh, what is on its way, what fails, and how late each is, from bookkeeping alone (facts.ts): a target is
  * never scanned. Counts are exact up to 10,000 and estimates beyond. Read-only.
  */
+import type { ViewReport } from './view-report.ts'
+
 /** The state of all materializations at one instant. Durations are in milliseconds. */
 export interface Report {
   /** ISO 8601. */
@@ -14,6 +16,8 @@ export interface Report {
   readonly pending: Count
   readonly daemons: readonly DaemonReport[]
   readonly materializations: readonly MaterializationReport[]
+  /** The rows of the refresh schedule: of one project, or all with those that no definition declares. */
+  readonly views: readonly ViewReport[]
   /** Tables that have a column materialized_at and no definition. */
   readonly undeclared: readonly string[]
 }
@@ -35,10 +39,10 @@ export interface DaemonReport {
 }
 
 /**
- * `failing`: the definition as a whole, or some keys. `backfilling`: a walk over all keys is under way. `catching up`: changes are
+ * `paused`: its work waits until somebody says resume. `failing`: the definition as a whole, or some keys. `backfilling`: a walk over all keys is under way. `catching up`: changes are
  * on their way. `fresh`: nothing is.
  */
-export type State = 'fresh' | 'catching up' | 'backfilling' | 'failing'
+export type State = 'fresh' | 'catching up' | 'backfilling' | 'failing' | 'paused'
 
 /** One materialization. */
 export interface MaterializationReport {
@@ -50,6 +54,8 @@ export interface MaterializationReport {
   readonly stamp: string
   readonly columns: readonly string[]
   readonly state: State
+  /** ISO 8601; null: it is not paused. */
+  readonly pausedAt: string | null
   /** Entries of the change log that concern it and are no work yet. */
   readonly pending: Count
   readonly tasks: number

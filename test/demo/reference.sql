@@ -55,3 +55,20 @@ select l.film_id, l.territory_id,
   coalesce(sum(e.tickets_sold), 0) as tickets_sold, coalesce(sum(e.gross), 0) as gross
 from film_territory l left join expected_event e on e.film_id = l.film_id and e.territory_id = l.territory_id
 group by l.film_id, l.territory_id;
+
+-- The views hold what there was at their last refresh. Which moment that is they don't say, so an event that began in the middle of it
+-- may be there or not: it is not `sure`. The moments are the one thing taken from pgfresh's bookkeeping.
+create temp table refreshed on commit drop as
+select pg_catalog.to_regclass(materialized_view_name)::text as view, last_attempted_at as since, last_refreshed_at as until
+from pgfresh.materialized_view_refresh_schedule;
+
+create temp table expected_last_week_event on commit drop as
+select e.id, e.starts_at, e.cinema_id, e.film_id, e.tickets_sold, e.gross,
+  e.starts_at >= r.until - interval '168 hours' and e.starts_at < r.since as sure
+from expected_event e inner join refreshed r on r.view = 'last_week_event'
+where e.starts_at >= r.since - interval '168 hours' and e.starts_at < r.until;
+
+create temp table expected_future_event on commit drop as
+select e.id, e.starts_at, e.cinema_id, e.film_id, e.seats_left, e.starts_at >= r.until as sure
+from expected_event e inner join refreshed r on r.view = 'future_event'
+where e.starts_at >= r.since;

@@ -73,9 +73,19 @@ const tables: readonly MaterializedTable[] = [
   },
 ]
 
+interface ComparedView {
+  readonly view: string
+  readonly columns: readonly string[]
+}
+
+const views: readonly ComparedView[] = [
+  { view: 'last_week_event', columns: ['starts_at', 'cinema_id', 'film_id', 'tickets_sold', 'gross'] },
+  { view: 'future_event', columns: ['starts_at', 'cinema_id', 'film_id', 'seats_left'] },
+]
+
 const samplesPerTable = 5
 
-/** Compares every materialized row of the database at `url`. Takes some seconds; locks nothing. */
+/** Compares every materialized row of the database at `url`, and every row of the views. Takes some seconds; locks nothing. */
 export async function compareWithReference(url: string): Promise<readonly TableComparison[]> {
   const session = await connect(url, 'cinema reference')
   try {
@@ -83,7 +93,8 @@ export async function compareWithReference(url: string): Promise<readonly TableC
     await session.query("set local work_mem = '256MB'; set local jit = off")
     await session.query(await readFile(new URL('reference.sql', import.meta.url), 'utf8'))
     const found: TableComparison[] = []
-    for (const table of tables) found.push(await compare(session, table))
+    for (const table of tables) found.push(await compareTable(session, table))
+    for (const view of views) found.push(await compareView(session, view))
     await session.query('rollback')
     return found
   } finally {
@@ -91,24 +102,53 @@ export async function compareWithReference(url: string): Promise<readonly TableC
   }
 }
 
-async function compare(
+function compareTable(
   session: pg.Client,
   { table, key, stamps, columns }: MaterializedTable,
 ): Promise<TableComparison> {
   const wrong = [
     ...stamps.map((stamp) => `case when stored.${stamp} is null then '${stamp}: missing' end`),
+    ...columns.map(differs),
+  ]
+  return compare(session, { table, key, wrong, join: 'left' })
+}
+
+/** A view may lack rows as well as have too many. */
+function compareView(session: pg.Client, { view, columns }: ComparedView): Promise<TableComparison> {
+  const wrong = [
+    `case when stored.id is null and expected.sure then 'missing' when expected.id is null then 'too many' end`,
     ...columns.map(
-      (column) =>
-        `case when stored.${column} is distinct from expected.${column}
-           then format('${column}: stored %s, expected %s', coalesce(stored.${column}::text, 'NULL'), coalesce(expected.${column}::text, 'NULL')) end`,
+      (column) => `case when stored.id is not null and expected.id is not null then ${differs(column)} end`,
     ),
   ]
+  return compare(session, { table: view, key: ['id'], wrong, join: 'full' })
+}
+
+function differs(column: string): string {
+  return `case when stored.${column} is distinct from expected.${column}
+    then format('${column}: stored %s, expected %s', coalesce(stored.${column}::text, 'NULL'), coalesce(expected.${column}::text, 'NULL')) end`
+}
+
+async function compare(
+  session: pg.Client,
+  {
+    table,
+    key,
+    wrong,
+    join,
+  }: {
+    readonly table: string
+    readonly key: readonly string[]
+    readonly wrong: readonly string[]
+    readonly join: 'left' | 'full'
+  },
+): Promise<TableComparison> {
   const { rows } = await session.query<{ verified: string; drift: string; samples: string[] | null }>(`
     select count(*) as verified, count(*) filter (where wrong <> '') as drift,
       (array_agg(row order by row) filter (where wrong <> ''))[1:${samplesPerTable}] as samples
     from (
-      select wrong, format('${table} (%s) %s', concat_ws(', ', ${key.map((name) => `stored.${name}`).join(', ')}), wrong) as row
-      from ${table} stored left join expected_${table} expected using (${key.join(', ')})
+      select wrong, format('${table} (%s) %s', concat_ws(', ', ${key.join(', ')}), wrong) as row
+      from ${table} stored ${join} join expected_${table} expected using (${key.join(', ')})
       cross join lateral (select concat_ws('; ', ${wrong.join(', ')})) as difference (wrong)
     ) compared`)
   const row = rows[0]

@@ -7,6 +7,7 @@ import { count, duration, table } from '../../src/cli/print.ts'
 import { Session } from '../../src/db/session.ts'
 import { report } from '../../src/status/read-report.ts'
 import type { MaterializationReport } from '../../src/status/report.ts'
+import type { ViewReport } from '../../src/status/view-report.ts'
 import type { Latencies } from './probes.ts'
 import { latencyText } from './report.ts'
 import { barWidth } from './stages.ts'
@@ -53,9 +54,9 @@ export class Watch {
     return this.#session.close()
   }
 
-  /** The first computation of all rows. Done when nothing at all is on its way any more. */
+  /** The first computation of all rows. Done when nothing at all is on its way any more, and the views are filled. */
   async backfill(): Promise<BackfillView> {
-    const { materializations, pending } = await report(this.#session, null)
+    const { materializations, views, pending } = await report(this.#session, null)
     const rows = sum([...this.#rows.values()])
     const total = sum(materializations.map((one) => this.#rows.get(one.target) ?? 0))
     const share = total === 0 ? 1 : sum(materializations.map((one) => this.#computed(one))) / total
@@ -63,6 +64,7 @@ export class Watch {
     return {
       done:
         pending.value === 0 &&
+        views.every((view) => view.lastRefreshedAt !== null) &&
         materializations.every((one) => one.state !== 'backfilling' && one.state !== 'catching up'),
       rows,
       lines: [`Backfilling  ${bar(share, barWidth)} ${percent}`, '', ...this.#table(materializations)],
@@ -72,7 +74,7 @@ export class Watch {
 
   /** How everything stands under writes. */
   async live(written: Written): Promise<LivePart> {
-    const { materializations } = await report(this.#session, null)
+    const { materializations, views } = await report(this.#session, null)
     const rate = this.#rate(written)
     const waiting = sum(materializations.map(waits))
     const late = Math.max(0, ...materializations.map((one) => one.lagMs))
@@ -80,6 +82,8 @@ export class Watch {
     return {
       lines: [
         ...this.#table(materializations),
+        '',
+        ...viewTable(views),
         '',
         `${duration(written.elapsedMs)}: ${changes}, in ${count(written.transactions)} transactions`,
         `from commit to fresh: ${latencyText(written.latencies)}`,
@@ -124,6 +128,39 @@ export class Watch {
     this.#past = { changes, elapsedMs }
     return elapsedMs > then ? ((changes - before) * 1000) / (elapsedMs - then) : 0
   }
+}
+
+function viewTable(views: readonly ViewReport[]): string[] {
+  return table<ViewReport>(
+    [
+      { title: 'view', cell: (one) => one.view },
+      { title: 'rows', align: 'right', cell: (one) => counted(one.rowsEstimated, count) },
+      {
+        title: 'refreshed',
+        cell: (one) => `${counted(one.lastRefreshedAgeMs, duration)} ago`.padStart(cellWidth + 4),
+      },
+      {
+        title: 'took',
+        align: 'right',
+        cell: (one) => counted(one.lastRefreshMs, duration).padStart(cellWidth),
+      },
+      {
+        title: 'next in',
+        align: 'right',
+        cell: (one) => counted(one.nextRefreshInMs, duration).padStart(cellWidth),
+      },
+      { title: 'state', cell: (one) => one.state.padEnd(longestState) },
+    ],
+    views,
+  )
+    .trimEnd()
+    .split('\n')
+}
+
+const longestState = 'refreshing'.length
+
+function counted(value: number | null, text: (value: number) => string): string {
+  return value === null ? '-' : text(Math.max(0, value))
 }
 
 /** Columns keep their width while their numbers change. */

@@ -23,7 +23,8 @@ forEachMajor((major) => {
       )
 
       expect(Math.floor(Number(row?.version) / 10_000)).toBe(major)
-      expect(row).toMatchObject({ prepared: '0', clients: '200', name: db.name })
+      expect(row).toMatchObject({ prepared: '0', name: db.name })
+      if (sharedServer(major).origin !== 'given') expect(row?.clients).toBe('200')
     })
 
     test('a client is closed at the end of its test, with its open transaction', async () => {

@@ -79,7 +79,7 @@ class FreshDatabase implements TestDatabase {
     this.#server = server
     this.major = server.major
     this.name = uniqueName()
-    this.url = this.#urlAs('postgres')
+    this.url = this.#urlAs(new URL(server.url).username)
     this.#pool = new pg.Pool({ connectionString: this.url, max: 4, application_name: 'test' })
     this.#pool.on('error', () => {})
   }
@@ -104,7 +104,10 @@ class FreshDatabase implements TestDatabase {
 
   async createRole(options = ''): Promise<{ name: string; url: string }> {
     const name = uniqueName()
-    await this.query(`create role ${name} login ${options}`)
+    // Where the server wants passwords, the superuser's does for all.
+    const password = decodeURIComponent(new URL(this.#server.url).password)
+    const login = password === '' ? 'login' : `login password ${pg.escapeLiteral(password)}`
+    await this.query(`create role ${name} ${login} ${options}`)
     this.#roles.push(name)
     return { name, url: this.#urlAs(name) }
   }
@@ -158,7 +161,10 @@ class FreshDatabase implements TestDatabase {
   }
 
   #urlAs(user: string): string {
-    return `postgres://${user}@${this.#server.host}:${this.#server.port}/${this.name}`
+    const url = new URL(this.#server.url)
+    url.username = user
+    url.pathname = `/${this.name}`
+    return url.href
   }
 }
 

@@ -15,12 +15,12 @@ import { waitFor } from './wait-for.ts'
 
 /** What the pooler stands in front of, and how it pools. */
 export interface PgbouncerOptions {
-  readonly server: { readonly host: string; readonly port: number }
+  readonly server: { readonly host: string; readonly port: number; readonly url?: string }
   /** Default `transaction`. */
   readonly poolMode?: 'transaction' | 'session' | 'statement'
   /** Server connections per database and user. Default 20. */
   readonly poolSize?: number
-  /** Who may connect; all are trusted. Default: `postgres`. */
+  /** Who may connect; all are trusted. Default: whom the server's URI names, or `postgres`. */
   readonly users?: readonly string[]
   /** More lines of its [pgbouncer] section, by name. */
   readonly settings?: Readonly<Record<string, string>>
@@ -59,7 +59,11 @@ export async function startPgbouncer(options: PgbouncerOptions): Promise<Pgbounc
   const guard = startGuard({ pidFile: files.pid, marker: directory, signal: 'TERM', directory })
   const host = '127.0.0.1'
   const port = await freePort()
-  writeFileSync(files.users, (options.users ?? ['postgres']).map((user) => `"${user}" ""\n`).join(''))
+  // It logs in with the password of the server's URI, whoever comes: test roles have the same one.
+  const { username, password } = new URL(options.server.url ?? 'postgres://postgres@localhost')
+  const users = options.users ?? [decodeURIComponent(username)]
+  const entries = users.map((user) => `"${user}" "${decodeURIComponent(password)}"\n`)
+  writeFileSync(files.users, entries.join(''))
   writeFileSync(files.config, configuration(options, host, port, files))
   if (account !== undefined) {
     for (const path of [directory, files.users, files.config]) chownSync(path, account.uid, account.gid)

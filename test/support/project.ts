@@ -12,6 +12,7 @@ import pg from 'pg'
 import { expect, onTestFailed, onTestFinished } from 'vitest'
 import type { RotationSizes } from '../../src/capture/rotation.ts'
 import { runDaemon } from '../../src/daemon/daemon.ts'
+import type { Heartbeat } from '../../src/daemon/heartbeat.ts'
 import type { Remainder } from '../../src/daemon/idle.ts'
 import { Session } from '../../src/db/session.ts'
 import { loadDefinitions } from '../../src/definition/load.ts'
@@ -33,6 +34,8 @@ export interface DaemonSetup {
   /** Default false: it polls. */
   readonly listen?: boolean
   readonly rotation?: RotationSizes
+  /** Default: none. */
+  readonly heartbeat?: Heartbeat
 }
 
 /** A daemon in this process. */
@@ -140,7 +143,7 @@ export class Project {
     mkdirSync(this.#directory, { recursive: true })
     writeFileSync(
       join(this.#directory, 'definitions.ts'),
-      `import { defineColumns, sql } from 'pgfresh'\n\n${body}\n`,
+      `import { defineColumns, defineView, sql } from 'pgfresh'\n\n${body}\n`,
     )
   }
 
@@ -286,6 +289,7 @@ export class Project {
       signal,
       version: 'test',
       ...(setup.rotation === undefined ? {} : { rotation: setup.rotation }),
+      ...(setup.heartbeat === undefined ? {} : { heartbeat: setup.heartbeat }),
     })
   }
 

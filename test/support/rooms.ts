@@ -15,6 +15,7 @@ export const rooms = [
   'daemon',
   'plan',
   'planner',
+  'views',
   'refresh',
   'queue',
   'capture',
@@ -36,6 +37,7 @@ export const packageDoors: Readonly<Record<string, readonly string[]>> = {
   'pino-pretty': ['kernel/log.ts'],
   kysely: ['definition', 'db'],
   'libpg-query': ['lineage'],
+  cron: ['views'],
   // People's definition files: the only import whose name is known at run time.
   [computedName]: ['definition/load.ts'],
 }

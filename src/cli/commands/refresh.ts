@@ -1,10 +1,9 @@
 /**
- * `pgfresh refresh TARGET`: asks for rows to be computed again, all or some, wholly or by column.
+ * `pgfresh refresh TARGET`: asks for rows to be computed again, all or some, wholly or by column; or for a view to be refreshed.
  * The request is an entry of the change log, so it is durable once this returns; the daemon does the work.
  */
 import { quoteLiteral } from '../../db/identifier.ts'
 import type { Session } from '../../db/session.ts'
-import { sqlstateOf } from '../../db/sqlstate.ts'
 import { begin } from '../../db/transaction.ts'
 import { OperatorError } from '../../kernel/errors.ts'
 import { keysFromJson } from '../../refresh/key.ts'
@@ -13,7 +12,8 @@ import type { Execute } from '../context.ts'
 import { checkKeys, keyForm } from '../keys.ts'
 import { openDatabase } from '../open-database.ts'
 import { counted, json } from '../print.ts'
-import { checkColumns, findTarget, type Target } from '../target.ts'
+import { refusal } from '../refusal.ts'
+import { checkColumns, findTarget, shellWord, type Target } from '../target.ts'
 
 /** Stores the request and says what was asked for. */
 export const execute: Execute = async ({ options, operands, address, stdout, stderr }) => {
@@ -21,18 +21,29 @@ export const execute: Execute = async ({ options, operands, address, stdout, std
   try {
     const target = await findTarget(session, operands[0] ?? '')
     const { keys, columns } = options
+    if (target.schedule !== null && (keys !== null || columns !== null)) throw refreshedAsAWhole(target)
     if (columns !== null) checkColumns(target, columns)
     if (keys !== null) await checkFit(session, target, keys)
     const rows = await request(session, target, { keys, columns })
     const answer = { target: target.name, whole: rows === null, rows, columns }
-    stdout.write(options.json ? json(answer) : `${sentence(answer)}\n`)
-    if (!(await daemonRuns(session))) {
+    stdout.write(options.json ? json(answer) : `${sentence(target, answer)}\n`)
+    if (target.paused) {
+      const resume = `pgfresh resume ${shellWord(target.name)}`
+      stderr.write(`${target.name} is paused: the request is kept, and done after "${resume}".\n`)
+    } else if (!(await daemonRuns(session))) {
       stderr.write('No daemon runs now: the request is kept, and done once "pgfresh run" is started.\n')
     }
     return 0
   } finally {
     await session.close()
   }
+}
+
+function refreshedAsAWhole({ name }: Target): OperatorError {
+  return new OperatorError({
+    message: `${name} is a materialized view: it is refreshed as a whole`,
+    hint: 'Leave out --keys and --columns.',
+  })
 }
 
 /** Keys must have the key's shape, and its types: what can't be cast would fail in the daemon for ever. */
@@ -48,7 +59,7 @@ async function checkFit(session: Session, target: Target, keys: string): Promise
     await session.run(`${begin()} select ${counts} from (${keysFromJson(key, arrays)}) k; commit`)
   } catch (error) {
     await session.rollback()
-    throw refusal(error, target, keyForm(key))
+    throw refusal(error, `can't ask for ${target.name}`, keyForm(key))
   }
 }
 
@@ -66,31 +77,15 @@ async function request(
     )
     return row?.rows == null ? null : Number(row.rows)
   } catch (error) {
-    throw refusal(error, target)
+    throw refusal(error, `can't ask for ${target.name}`)
   }
 }
 
-/** What the server refuses for a reason that the person can mend: a right, a value that doesn't fit the key's type. */
-function refusal(error: unknown, target: Target, form?: string): unknown {
-  const state = sqlstateOf(error)
-  if (!(error instanceof Error) || state === null || !/^(22|42)/.test(state)) return error
-  const hint: unknown = Reflect.get(error, 'hint')
-  return new OperatorError({
-    message: `can't ask for ${target.name}: ${error.message}`,
-    hint: typeof hint === 'string' ? hint : form,
-    cause: error,
-  })
-}
-
-function sentence({
-  target,
-  rows,
-  columns,
-}: {
-  readonly target: string
-  readonly rows: number | null
-  readonly columns: readonly string[] | null
-}): string {
+function sentence(
+  { name, schedule }: Target,
+  { rows, columns }: { readonly rows: number | null; readonly columns: readonly string[] | null },
+): string {
+  if (schedule !== null) return `asked for a refresh of ${name}`
   const what = rows === null ? 'all rows' : counted(rows, 'row')
-  return `asked for ${what} of ${target}${columns === null ? '' : `, columns ${columns.join(', ')}`}`
+  return `asked for ${what} of ${name}${columns === null ? '' : `, columns ${columns.join(', ')}`}`
 }

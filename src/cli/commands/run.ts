@@ -5,6 +5,7 @@
  * second one ends the process as it would any other (signals.ts). The work itself is daemon/'s.
  */
 import { runDaemon } from '../../daemon/daemon.ts'
+import { defaultBeatFile, Heartbeat } from '../../daemon/heartbeat.ts'
 import type { Remainder } from '../../daemon/idle.ts'
 import { backfillBars } from '../backfill-bars.ts'
 import type { CommandContext, Execute } from '../context.ts'
@@ -14,6 +15,18 @@ import { packageVersion } from '../version.ts'
 
 /** Applies if asked to, then runs. Exit code 1 if --until-idle ends before all is fresh. */
 export const execute: Execute = async (context) => {
+  const { options, log } = context
+  const heartbeat = new Heartbeat({ file: options.healthFile ?? defaultBeatFile(), log })
+  // Before apply, which may build indexes for longer than any probe waits.
+  heartbeat.start()
+  try {
+    return await applyAndRun(context, heartbeat)
+  } finally {
+    heartbeat.stop()
+  }
+}
+
+async function applyAndRun(context: CommandContext, heartbeat: Heartbeat): Promise<number> {
   const { options, address, stderr, signal } = context
   if (options.apply) {
     const code = await applyFirst(context)
@@ -34,6 +47,7 @@ export const execute: Execute = async (context) => {
       log: bars.log,
       signal,
       version,
+      heartbeat,
     })
     const left = untilIdle ? whatIsLeft(remainder, signal.aborted) : null
     if (left === null) return 0

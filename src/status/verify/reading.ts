@@ -55,6 +55,10 @@ export class Reading {
     return this.#moving.size > 0
   }
 
+  get isPaused(): boolean {
+    return this.#stored.paused
+  }
+
   async readAll({ rows, onProgress }: VerifyOptions): Promise<void> {
     try {
       const batches = rows === 'all' ? this.#pages() : this.#sample(rows)

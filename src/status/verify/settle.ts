@@ -1,53 +1,29 @@
 /**
  * Waits until what a comparison saw has been worked off, so that a change on its way isn't taken for drift.
  *
- * The gate of a comparison opens in two steps: every change visible in its snapshot has become work, and all work that was planned
- * by then is gone. What still differs after that, and did not move, stays wrong. Called by verify.ts.
+ * The gate of a comparison opens in two steps: every change visible in its snapshot has been planned, and all work of then is gone.
+ * What still differs after that, and did not move, stays wrong. Called by verify.ts.
  */
-import { quoteLiteral } from '../../db/identifier.ts'
 import type { Session } from '../../db/session.ts'
-import { begin, tag } from '../../db/transaction.ts'
-import { text } from '../../materialization/store.ts'
-
-/** What was planned by an instant is at or below these ids; work that is put off or split keeps its origin. */
-interface Marks {
-  readonly task: string
-  readonly walk: string
-}
+import { tag } from '../../db/transaction.ts'
+import { type Marks, Planned } from '../../planner/planned.ts'
 
 /** What one comparison waits for. */
 export class Gate {
   readonly #materialization: string
-  readonly #snapshot: string
-  #marks: Marks | null = null
+  readonly #planned: Planned
 
   /** `snapshot`: that of the comparison. */
   constructor(materialization: string, snapshot: string) {
     this.#materialization = materialization
-    this.#snapshot = snapshot
+    this.#planned = new Planned(snapshot)
   }
 
   /** True once everything visible in the comparison has been worked off. */
   async isOpen(session: Session): Promise<boolean> {
-    this.#marks ??= await marksBehind(session, this.#snapshot)
-    return this.#marks !== null && !(await isWorkLeft(session, this.#materialization, this.#marks))
+    const marks = await this.#planned.marks(session)
+    return marks !== null && !(await isWorkLeft(session, this.#materialization, marks))
   }
-}
-
-/**
- * The newest ids, if the log holds nothing any more that the snapshot covers and the watermark doesn't; else null. The watermark
- * itself need not move that far: an idle daemon stores none.
- */
-async function marksBehind(session: Session, snapshot: string): Promise<Marks | null> {
-  const results = await session.run(`${begin({ enable_seqscan: 'off' })}
-    select exists (select from (select snapshot from pgfresh.watermark order by id desc limit 1) w,
-        pgfresh.unread(w.snapshot, ${quoteLiteral(snapshot)}) r, pgfresh.change_log l where l.xid >= r.lo and l.xid < r.hi) as news,
-      (select last_value from pgfresh.task_id) as task,
-      (select coalesce(pg_catalog.max(id), 0) from pgfresh.walk) as walk ${tag('verify: wait')};
-    commit`)
-  const row = results.at(-2)?.[0]
-  if (row === undefined) throw new RangeError('a select without FROM gave no row')
-  return row.news === 't' ? null : { task: text(row, 'task'), walk: text(row, 'walk') }
 }
 
 async function isWorkLeft(
@@ -57,9 +33,9 @@ async function isWorkLeft(
 ): Promise<boolean> {
   const [row] = await session.rows(
     `select exists (
-       select from pgfresh.task where origin <= $2::bigint and (materialization = $1::integer or kind = 'expand')
+       select from pgfresh.task where origin <= $2::bigint and materialization = $1::integer
        union all
-       select from pgfresh.deferred where origin <= $2::bigint and (materialization = $1::integer or kind = 'expand')
+       select from pgfresh.deferred where origin <= $2::bigint and materialization = $1::integer
        union all
        select from pgfresh.walk where id <= $3::bigint and materialization = $1::integer and finished_at is null
      )::text as left ${tag('verify: wait')}`,

@@ -2,6 +2,7 @@
  * What verify is asked and what it answers. Types only, shared by verify.ts, reading.ts and whoever prints.
  */
 import type { Stored } from '../../materialization/store.ts'
+import type { ViewReport } from '../view-report.ts'
 import type { Difference, KeyText } from './compare.ts'
 
 /** What is verified. */
@@ -39,5 +40,31 @@ export interface Failure {
   readonly error: string
 }
 
-/** Why rows stayed unsettled: nobody works, or the deadline came. */
-export type Unsettled = 'no daemon' | 'deadline' | null
+/** Why rows stayed unsettled: nobody works, somebody paused it, or the deadline came. */
+export type Unsettled = 'no daemon' | 'paused' | 'deadline' | null
+
+/** What was found at one view. */
+export interface ViewVerification {
+  /** As it was when it was compared. */
+  readonly view: ViewReport
+  /**
+   * `equal`: it holds what its query returns. `behind`: it doesn't, and a refresh is yet to come. `drift`: it doesn't, and should.
+   * `failed`: it could not be compared.
+   */
+  readonly result: 'equal' | 'behind' | 'drift' | 'failed'
+  /** Rows that it holds; null: they were not counted. */
+  readonly rows: number | null
+  /** Rows that its query returns and it lacks; one that it has once and should have twice counts once. */
+  readonly missing: number
+  /** Rows that it has and its query doesn't return. A changed row is one of each. */
+  readonly extra: number
+  /** Up to ten of each, as JSON, in the text the server gave it. */
+  readonly missingRows: readonly string[]
+  readonly extraRows: readonly string[]
+  /** What makes a difference drift; null: it is none. */
+  readonly why: Drift | null
+  readonly error: string | null
+}
+
+/** Why a view that differs should not. */
+export type Drift = 'unchanged' | 'failing' | 'never refreshed' | 'overdue'

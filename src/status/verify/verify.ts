@@ -39,13 +39,14 @@ async function settleAll(
 ): Promise<Unsettled> {
   const deadline = performance.now() + settleMs
   for (;;) {
-    const open = readings.filter((reading) => reading.isOpen)
-    if (open.length === 0) return null
+    // What is paused is not worked off, however long somebody waits.
+    const open = readings.filter((reading) => reading.isOpen && !reading.isPaused)
+    if (open.length === 0) return readings.some((reading) => reading.isOpen) ? 'paused' : null
     if (!(await daemonRuns(session))) return 'no daemon'
     for (const reading of open) {
       if (await reading.gate.isOpen(session)) await reading.lookAgain()
     }
-    if (performance.now() > deadline) return open.some((reading) => reading.isOpen) ? 'deadline' : null
+    if (performance.now() > deadline && open.some((reading) => reading.isOpen)) return 'deadline'
     await sleep(pollMs)
   }
 }

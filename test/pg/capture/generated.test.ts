@@ -89,6 +89,56 @@ forEachMajor((major) => {
     })
   })
 
+  const setExpression = [
+    ['stored', 'table', 'ticket'],
+    ['stored', 'partitioned table', 'ticket'],
+    ['stored', 'partitioned table', 'ticket_2'],
+    ['stored', 'inheritance child', 'ticket_2'],
+    ['virtual', 'table', 'ticket'],
+    ['virtual', 'partitioned table', 'ticket_2'],
+  ] as const
+  test.runIf(major >= 18).each(setExpression)(
+    'another expression of a %s column of a %s, set on %s, is a change of all rows, which plan sees',
+    async (kind, form, table) => {
+      const columns = `id int, venue_id int, price int, gross int generated always as (price + 1) ${kind}`
+      const project = await createProject(
+        major,
+        `create table venue (id int primary key); insert into venue values (1), (2); ${
+          {
+            table: `create table ticket (${columns})`,
+            'partitioned table': `create table ticket (${columns}) partition by list (id);
+              create table ticket_2 partition of ticket for values in (2); create table ticket_rest partition of ticket default`,
+            'inheritance child': `create table ticket (${columns}); create table ticket_2 () inherits (ticket);
+              insert into ticket_2 (id, venue_id, price) values (4, 2, 40)`,
+          }[form]
+        }; insert into ticket (id, venue_id, price) values (1, 1, 10), (2, 2, 20), (3, 2, 30)`,
+      )
+      await project.materialize(`export const venue = defineColumns({
+        table: 'venue',
+        columns: { gross: sql\`(select sum(t.gross) from ticket t where t.venue_id = venue.id)\` },
+        dependsOn: { ticket: { via: sql\`select venue_id as id from changed\` } },
+      })`)
+      await project.drain()
+      expect((await project.plan()).steps).toEqual([])
+
+      await project.query(`alter table ${table} alter column gross set expression as (price * 100)`)
+
+      const on = form === 'inheritance child' ? ' on ticket_2' : ''
+      expect((await project.plan()).steps.map((step) => step.description)).toEqual([
+        `capture changes of ticket (gross, venue_id): trigger pgfresh_columns${on} is about another expression of gross; what went unnoticed is computed again (venue)`,
+      ])
+      await project.apply()
+      await project.query('update ticket set price = price + 1 where id = 1')
+      await project.drain()
+      await project.expectFresh({
+        stored: 'select id, gross from venue',
+        expected:
+          'select v.id, sum(t.gross) from venue v left join ticket t on t.venue_id = v.id group by v.id',
+      })
+      expect((await project.plan()).steps).toEqual([])
+    },
+  )
+
   test.runIf(major >= 18)(
     'a virtual column is refused as a join column: no trigger could log it',
     async () => {

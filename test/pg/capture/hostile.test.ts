@@ -119,6 +119,104 @@ forEachMajor((major) => {
     })
   })
 
+  test('the owner of a table has types with casts of his own: no cast runs, in his name or in ours', async () => {
+    const project = await createProject(major, 'grant create on schema public to public')
+    const role = await project.database.createRole()
+    const owner = await project.database.connect({ connectionString: role.url })
+    await owner.query(`
+      create table witness (who text); grant all on witness to public;
+      create type mood as enum ('good', 'bad'); create domain deep as mood; create type pair as (a int, b text);
+      create type span as range (subtype = int); create domain small as int check (value < 1000);
+      create function tell_json(mood) returns json language plpgsql as $$ begin insert into public.witness values (current_user); return '7'; end $$;
+      create function tell(mood) returns text language plpgsql as $$ begin insert into public.witness values (current_user); return 'x'; end $$;
+      create function tell(pair) returns text language plpgsql as $$ begin insert into public.witness values (current_user); return 'x'; end $$;
+      create function tell(pair[]) returns text language plpgsql as $$ begin insert into public.witness values (current_user); return 'x'; end $$;
+      create function tell(span) returns text language plpgsql as $$ begin insert into public.witness values (current_user); return 'x'; end $$;
+      create cast (mood as json) with function tell_json(mood); create cast (mood as text) with function tell(mood);
+      create cast (pair as text) with function tell(pair); create cast (pair[] as text) with function tell(pair[]);
+      create cast (span as text) with function tell(span);
+      create table venue (id int primary key);
+      create table ticket (venue_id int, price int, mood mood, deep deep, pair pair, pairs pair[], span span, small small, at timestamptz)`)
+    await project.materialize(`export const venue = defineColumns({
+      table: 'venue',
+      columns: { taken: sql\`(select coalesce(sum(t.price), 0) from ticket t where t.venue_id = venue.id)\` },
+      dependsOn: { ticket: { via: sql\`select c.venue_id as id from changed c
+        where num_nonnulls(c.mood, c.deep, c.pair, c.pairs, c.span, c.small, c.at) > 0\` } },
+    })`)
+    const log = new LogReader(project)
+    await log.news()
+    await project.query('truncate witness')
+
+    await owner.query(`set timezone = 'Asia/Kathmandu'; set datestyle = 'SQL, DMY';
+      insert into ticket values (1, 5, 'good', 'bad', '(1,b)', '{"(2,c)"}', '[1,5)', 7, '2024-05-06 07:08:09.123456+00');
+      update ticket set price = 2; update ticket set pair = '(,)', mood = null; delete from ticket`)
+
+    expect(await project.query('select * from witness')).toEqual([])
+    const rest = String.raw`"{\"(2,c)\"}", 7, "[1,5)", 1]`
+    const before = `["2024-05-06T07:08:09.123456+00:00", "bad", "good", "(1,b)", ${rest}`
+    const after = `["2024-05-06T07:08:09.123456+00:00", "bad", null, "(,)", ${rest}`
+    expect(await log.news()).toEqual([
+      `ticket I ${before}`,
+      `ticket U ${before}>${before}`,
+      `ticket U ${before}>${after}`,
+      `ticket D ${after}`,
+    ])
+  })
+
+  test('a stranger who may look into our schema can make no trigger of our functions, or one that does nothing', async () => {
+    const project = await createProject(
+      major,
+      `grant create on schema public to public; create table venue (id int primary key, name text);
+       create table ticket (id int, venue_id int, price int) partition by range (id);
+       create table ticket_1 partition of ticket for values from (0) to (1000)`,
+    )
+    await project.materialize(`export const venue = defineColumns({
+      table: 'venue',
+      columns: { taken: sql\`(select coalesce(sum(t.price), 0) from ticket t where t.venue_id = venue.id)\` },
+      dependsOn: { ticket: { via: sql\`select venue_id as id from changed\` } },
+    })`)
+    const role = await project.database.createRole()
+    await project.query(`grant usage on schema pgfresh to ${role.name}`)
+    const stranger = await project.database.connect({ connectionString: role.url })
+    await stranger.query(`create table witness (who text); grant all on witness to public; create type bait as (x int);
+      create function tell(bait) returns int8 language plpgsql as $$ begin insert into public.witness values (current_user); return 1; end $$;
+      create cast (bait as int8) with function tell(bait);
+      create table mine (id int, venue_id bait, price bait)`)
+    const functions = await project.query<{ name: string; owner: boolean }>(
+      `select p.proname as name, p.proname ~ (select '^capture_' || id || '_' from pgfresh.capture where source = 'ticket'::regclass) as owner
+       from pg_proc p where p.pronamespace = 'pgfresh'::regnamespace and p.prorettype = 'trigger'::regtype order by 1`,
+    )
+    expect(functions.length).toBe(8)
+    const log = new LogReader(project)
+    await log.news()
+
+    for (const { name, owner } of functions) {
+      const event = name.includes('_') ? (name.split('_').at(-1) ?? '') : 'update'
+      const made = stranger.query(
+        event === 'inserted'
+          ? `create trigger ${name} after insert on mine referencing new table as new_rows for each statement execute function pgfresh.${name}()`
+          : event === 'truncate'
+            ? `create trigger ${name} after truncate on mine for each statement execute function pgfresh.${name}('1')`
+            : `create trigger ${name} after ${event} on mine for each row execute function pgfresh.${name}()`,
+      )
+      if (owner) await made
+      else await expect(made, name).rejects.toMatchObject({ code: '42501' })
+    }
+    await stranger.query(
+      'insert into mine values (1, row(2), row(3)), (2, row(2), row(3)); update mine set price = row(4); delete from mine',
+    )
+
+    expect(
+      await stranger.query('select count(*)::int as n from pg_trigger where tgrelid = $1::regclass', [
+        'mine',
+      ]),
+    ).toMatchObject({ rows: [{ n: 3 }] })
+    expect(await log.news()).toEqual([])
+    expect(await project.query('select * from witness')).toEqual([])
+    await project.query('insert into ticket values (1, 2, 3)')
+    expect(await log.news()).toEqual(['ticket I 2'])
+  })
+
   test('a stranger can call none of our functions that write, even where the schema is open to him', async () => {
     const { project } = await sales(major)
     const role = await project.database.createRole()

@@ -73,6 +73,7 @@ forEachMajor((major) => {
     await project.apply()
     await project.drain()
     await project.expectFresh(comparison)
+    expect(await log.news(), 'what the daemon noticed').toEqual(['sale A'])
 
     await project.query('insert into season_ticket values (21, 2, 1024)')
     expect(await log.news()).toEqual(['sale I 2'])

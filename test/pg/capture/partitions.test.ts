@@ -112,6 +112,53 @@ forEachMajor((major) => {
     expect(await log.news()).toEqual(['ticket I ["w", 1]', 'ticket I ["e", 1]'])
   })
 
+  test.each(['ticket', 'ticket_north'])(
+    'partitions are made and attached by a role that has come to own %s since apply',
+    async (table) => {
+      const project = await venues(major)
+      const log = await logOf(project)
+      const heir = await project.database.createRole()
+      await project.query(
+        `grant all on schema public to ${heir.name}; alter table ${table} owner to ${heir.name}`,
+      )
+      const who = await project.database.connect({ connectionString: heir.url })
+      const [made, attached, write] = {
+        ticket: [`for values in ('w')`, `for values in ('e')`, `('w', 1, 5), ('e', 2, 6)`],
+        ticket_north: [
+          `for values from ('2025-01-01') to ('2026-01-01')`,
+          `for values from ('2026-01-01') to (maxvalue)`,
+          `('n', 1, '2025-05-05'), ('n', 2, '2026-05-05')`,
+        ],
+      }[table] as [string, string, string]
+      if (table === 'ticket_north') {
+        await project.query('alter table ticket_north detach partition ticket_north_new')
+        await log.news()
+      }
+
+      await who.query(`create table made partition of ${table} ${made};
+        create table attached (like ${table}); alter table ${table} attach partition attached ${attached}`)
+      await who.query(
+        `insert into ${table} (region, venue_id, ${table === 'ticket' ? 'price' : 'sold_on'}) values ${write}`,
+      )
+
+      const logs = table === 'ticket' ? ['["w", 1]', '["e", 2]'] : ['["n", 1]', '["n", 2]']
+      expect(await log.news()).toEqual(logs.map((key) => `ticket I ${key}`))
+    },
+  )
+
+  test('a transaction whose snapshot is older than a partition is logged when it writes there', async () => {
+    const project = await venues(major)
+    const log = await logOf(project)
+    const writer = await project.database.connect()
+    await writer.query('begin isolation level repeatable read; select from venue')
+
+    await project.query(`create table ticket_west partition of ticket for values in ('w')`)
+    await writer.query(`insert into ticket (region, venue_id, price) values ('w', 1, 5);
+      update ticket_west set price = 6; delete from ticket_west; commit`)
+
+    expect(await log.news()).toEqual(['ticket I ["w", 1]', 'ticket U ["w", 1]>["w", 1]', 'ticket D ["w", 1]'])
+  })
+
   test('a row that moves to another partition is a DELETE and an INSERT, in source and target', async () => {
     const project = await venues(major)
     const log = await logOf(project)
@@ -202,6 +249,7 @@ forEachMajor((major) => {
     await project.apply()
     await project.drain()
     await project.expectFresh(comparison)
+    expect(await log.news(), 'what the daemon noticed').toEqual(['ticket A'])
     await project.query(`update ticket_south set price = 99`)
     expect(await log.news()).toEqual(['ticket U ["s", 1]>["s", 1]'])
     await project.query('truncate ticket_south')

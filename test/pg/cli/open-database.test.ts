@@ -34,9 +34,10 @@ test('a server that does not answer is named with host and port', async () => {
 
 forEachMajor((major) => {
   test('a database that does not exist is named', async () => {
-    const { host, port } = sharedServer(major)
+    const url = new URL(sharedServer(major).url)
+    url.pathname = '/nowhere'
 
-    const { code, stderr } = await on(`postgres://postgres@${host}:${port}/nowhere`, 'status')
+    const { code, stderr } = await on(url.href, 'status')
 
     expect(code).toBe(1)
     expect(stderr).toContain('database "nowhere" does not exist')

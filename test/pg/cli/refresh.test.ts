@@ -56,7 +56,9 @@ forEachMajor((major) => {
     expect((await on(database, 'refresh', 'sales."Order"')).stdout).toBe(
       'asked for all rows of sales."Order"\n',
     )
-    expect((await on(database, 'refresh', 'sales.Order')).stderr).toContain('there is no table sales.Order')
+    expect((await on(database, 'refresh', 'sales.Order')).stderr).toContain(
+      'there is no table or materialized view sales.Order',
+    )
   })
 
   test('without a daemon the request is kept, and that is said', async () => {
@@ -70,7 +72,7 @@ forEachMajor((major) => {
   })
 
   test.each([
-    ['an unknown table', ['veneu'], 'there is no table veneu: did you mean venue?'],
+    ['an unknown table', ['veneu'], 'there is no table or materialized view veneu: did you mean venue?'],
     ['a table with no definition', ['showtime'], 'nothing is materialized on showtime'],
     ['no name', ['a b'], '"a b" is not a name as SQL writes it'],
     ['an unknown column', ['venue', '--columns', 'showtime_cuont'], 'did you mean showtime_count?'],

@@ -70,7 +70,7 @@ forEachMajor((major) => {
 
   test.each([
     ['--all with --sample', ['--all', '--sample', '5'], '--all and --sample exclude each other'],
-    ['an unknown target', ['film'], 'there is no table film'],
+    ['an unknown target', ['film'], 'there is no table or materialized view film'],
     ['a project that has nothing', ['--project', 'films'], 'project films materializes nothing'],
   ])('%s is refused', async (_, argv, message) => {
     const database = await prepared(major)

@@ -15,7 +15,7 @@ export const mistakeCases: Readonly<Record<string, MistakeCase>> = {
     written: { venue: { table: 'venues', columns: { a: '1' } } },
     expected: [
       'venue.ts:10: there is no table venues in database $database',
-      '  It was looked up along the search_path "$user", public. Write schema.table for a table elsewhere, and double quotes around capitals.',
+      '  It was looked up along the search_path public. Write schema.table for a table elsewhere, and double quotes around capitals.',
     ],
   },
   'a table in a schema that does not exist': {
@@ -153,7 +153,7 @@ export const mistakeCases: Readonly<Record<string, MistakeCase>> = {
       '  Perhaps you meant to reference the column "venue.name".',
       '  In: venue.nam',
       'venue.ts:24: column z: relation "showtme" does not exist',
-      '  There is no table or alias of that name in it; tables without a schema are looked up along the search_path "$user", public, others are written schema.table.',
+      '  There is no table or alias of that name in it; tables without a schema are looked up along the search_path public, others are written schema.table.',
       '  In: from showtme)',
     ],
   },
@@ -356,7 +356,7 @@ export const mistakeCases: Readonly<Record<string, MistakeCase>> = {
       '  Say how a change there finds the rows of venue that it makes stale. For example:',
       '  dependsOn: {',
       "    showtime: { via: sql`select venue_id as id from changed` },  // or 'all' (every row is stale), or 'ignore'",
-      "    totals: 'ignore',  // no trigger sees its changes: let the values expire",
+      "    totals: 'all',  // each refresh of it makes every row stale; or 'ignore'",
       '  }',
     ],
   },
@@ -457,8 +457,8 @@ export const mistakeCases: Readonly<Record<string, MistakeCase>> = {
       },
     },
     expected: [
-      'venue.ts:10: dependsOn totals: totals is a materialized view, whose changes no trigger sees',
-      "  Write \"totals\": 'ignore', and let the values expire: expires: '15 minutes'.",
+      'venue.ts:10: dependsOn totals: totals is a materialized view, whose rows no trigger sees change',
+      "  Write \"totals\": 'all', and each refresh of it makes every row stale; or 'ignore'.",
     ],
   },
   'a via that does not return the key': {

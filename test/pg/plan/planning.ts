@@ -2,7 +2,12 @@
  * What tests of plan and apply share: definitions without files, a plan and an apply over a test database, and mistakes as text.
  */
 import { Session } from '../../../src/db/session.ts'
-import type { ColumnsDefinition, DeclaredRoute } from '../../../src/definition/definition.ts'
+import type {
+  ColumnsDefinition,
+  DeclaredRoute,
+  Definition,
+  ViewDefinition,
+} from '../../../src/definition/definition.ts'
 import {
   describeOperatorError,
   OperatorError,
@@ -76,12 +81,49 @@ export function definitions(written: Readonly<Record<string, Written>>): Columns
   return Object.entries(written).map(([name, one]) => definition(name, one))
 }
 
+/** The definition of a view as people would write it, but for its name. */
+export interface WrittenView {
+  /** Default: as the definition. */
+  readonly view?: string
+  readonly query: string
+  readonly key?: readonly string[]
+  readonly every?: string
+  readonly cron?: string
+  readonly timeZone?: string
+  readonly maximumExecutionDuration?: string
+  readonly skipUnchanged?: boolean
+  readonly adopt?: boolean
+  readonly settings?: Readonly<Record<string, string>>
+}
+
+/** Several definitions of views by name. */
+export function views(written: Readonly<Record<string, WrittenView>>): ViewDefinition[] {
+  return Object.entries(written).map(([name, one]) => ({
+    kind: 'view',
+    name,
+    place: { file: `${name}.ts`, line: lines.definition },
+    view: one.view ?? name,
+    query: { sql: one.query, place: { file: `${name}.ts`, line: lines.query } },
+    key: one.key ?? [],
+    schedule:
+      one.every !== undefined
+        ? { kind: 'every', every: one.every }
+        : one.cron === undefined
+          ? { kind: 'request' }
+          : { kind: 'cron', cron: one.cron, timeZone: one.timeZone ?? 'UTC' },
+    maximumExecutionDuration: one.maximumExecutionDuration ?? '30 minutes',
+    skipUnchanged: one.skipUnchanged ?? false,
+    adopt: one.adopt ?? false,
+    settings: one.settings ?? {},
+  }))
+}
+
 type Options = Partial<Omit<PlanOptions, 'definitions'>>
 
 /** The plan for these definitions. */
 export async function planFor(
   url: string,
-  wanted: readonly ColumnsDefinition[],
+  wanted: readonly Definition[],
   options: Options = {},
 ): Promise<Plan> {
   const session = await Session.open({ url }, 'test plan')
@@ -106,7 +148,7 @@ export function stepLines(plan: Plan): string[] {
 /** Applies without asking. */
 export function applyTo(
   url: string,
-  wanted: readonly ColumnsDefinition[],
+  wanted: readonly Definition[],
   options: Options & Partial<Pick<ApplyArguments, 'progress' | 'patienceMs' | 'approve'>> = {},
 ): Promise<Applied> {
   return apply({

@@ -94,7 +94,7 @@ forEachMajor((major) => {
         { name: 'country_id', type: 'integer', default: null },
         { name: 'sold_total', type: 'bigint', default: null },
       ],
-      settings: { search_path: '"$user", public', TimeZone: zone?.zone },
+      settings: { search_path: 'public', TimeZone: zone?.zone },
       made: ['country_id', 'materialized_at', 'sold_total'],
       routes: [
         {

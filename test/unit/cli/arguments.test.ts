@@ -27,6 +27,7 @@ test('without flags and variables the defaults hold', () => {
     columns: null,
     definitions: 'definitions',
     drop: false,
+    healthFile: null,
     json: false,
     keys: null,
     listen: true,

@@ -37,7 +37,7 @@ describe('a folder', () => {
 
   test('whose files declare nothing', async () => {
     expect(await mistakesOf({ 'a.ts': 'export const a = 1' })).toEqual([
-      'no file in FOLDER declares anything\n  Export what defineColumns returns: export const name = defineColumns({ … }), or in an exported array.',
+      'no file in FOLDER declares anything\n  Export what defineColumns or defineView returns: export const name = defineColumns({ … }), or in an exported array.',
     ])
   })
 

@@ -5,6 +5,7 @@ import { mkdirSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { onTestFinished } from 'vitest'
+import type { ColumnsDefinition } from '../../../src/definition/definition.ts'
 import { type LoadedDefinitions, loadDefinitions } from '../../../src/definition/load.ts'
 import { describeOperatorError, OperatorError, OperatorErrors } from '../../../src/kernel/errors.ts'
 
@@ -27,16 +28,33 @@ export async function load(files: Readonly<Record<string, string>>): Promise<Loa
   return loadDefinitions(folderOf(files))
 }
 
+/** Loads a folder of these files; what defineColumns made of it. */
+export async function loadColumns(files: Readonly<Record<string, string>>): Promise<{
+  readonly definitions: readonly ColumnsDefinition[]
+  readonly warnings: LoadedDefinitions['warnings']
+}> {
+  const loaded = await load(files)
+  return { ...loaded, definitions: columnsOf(loaded) }
+}
+
+/** What defineColumns made of a folder. */
+export function columnsOf({ definitions }: LoadedDefinitions): readonly ColumnsDefinition[] {
+  return definitions.filter((definition) => definition.kind === 'columns')
+}
+
 /** What people see of a folder that can't be loaded: each error as it is printed, without the folder's own path. */
 export async function mistakesOf(files: Readonly<Record<string, string>>): Promise<readonly string[]> {
   const folder = folderOf(files)
   return printed(await caught(() => loadDefinitions(folder)), folder)
 }
 
-/** The same for a file `a.ts` that exports one call of defineColumns with these options, on line 2. */
-export async function mistakesOfOptions(options: string): Promise<readonly string[]> {
+/** The same for a file `a.ts` that exports one call of a define function with these options, on line 2. */
+export async function mistakesOfOptions(
+  options: string,
+  define: 'defineColumns' | 'defineView' = 'defineColumns',
+): Promise<readonly string[]> {
   return mistakesOf({
-    'a.ts': `import { defineColumns, sql } from 'pgfresh'\nexport const a = defineColumns(${options})\n`,
+    'a.ts': `import { ${define}, sql } from 'pgfresh'\nexport const a = ${define}(${options})\n`,
   })
 }
 

@@ -4,7 +4,7 @@ import { symlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { loadDefinitions } from '../../../src/definition/load.ts'
-import { folderOf, load, write } from './folder.ts'
+import { columnsOf, folderOf, load, loadColumns, write } from './folder.ts'
 
 const head = "import { defineColumns, sql } from 'pgfresh'\n"
 
@@ -124,7 +124,7 @@ describe('definitions', () => {
   })
 
   test('are named by their export, a default export by its file, those in arrays by their index', async () => {
-    const { definitions } = await load({
+    const { definitions } = await loadColumns({
       'film.mts': `${head}export default ${one('film')}`,
       'many.js': `${head}export const counts = ['a', 'b'].map((table) => defineColumns({ table, columns: { n: sql\`1\` } }))`,
       'venue.mjs': `${head}export const other = 1, venue = ${one('venue')}, words = ['x', null]`,
@@ -134,7 +134,7 @@ describe('definitions', () => {
   })
 
   test('exported again elsewhere count once, under the name that their own file gives them', async () => {
-    const { definitions, warnings } = await load({
+    const { definitions, warnings } = await loadColumns({
       'all.ts': "export * from './venue.ts'\nexport { venue as renamed } from './venue.ts'\n",
       'venue.ts': `${head}export const venue = ${one('v')}\nexport const list = [venue]\nexport default venue`,
       'film.ts': `${head}const film = ${one('f')}\nexport { film as default }\nexport const films = [film]`,
@@ -157,7 +157,7 @@ describe('definitions', () => {
   })
 
   test('may have reserved words, capitals and any letters as column names', async () => {
-    const { definitions } = await load({
+    const { definitions } = await loadColumns({
       'a.ts': `${head}export const a = defineColumns({ table: '"Order"', stamp: 'Stamp', columns: { order: sql\`1\`, 'Größe %': sql\`2\`, ${'x'.repeat(63)}: sql\`3\` } })`,
     })
 
@@ -170,7 +170,7 @@ describe('definitions', () => {
   })
 
   test('of tables in different schemas, or with stamps that they adopt, are no conflict', async () => {
-    const { definitions } = await load({
+    const { definitions } = await loadColumns({
       'a.ts': [
         head,
         `export const a = ${one('a.venue')}, b = ${one('b.venue')}, c = ${one('venue')}`,
@@ -194,7 +194,7 @@ describe('definitions', () => {
   })
 
   test('take an option that is undefined as left out', async () => {
-    const { definitions } = await load({
+    const { definitions } = await loadColumns({
       'a.ts': `${head}export const a = defineColumns({ table: 't', columns: { c: sql\`1\` }, query: undefined, expires: undefined, batch: undefined })`,
     })
 
@@ -232,7 +232,7 @@ describe('files', () => {
   })
 
   test('are ES modules even where a package.json says commonjs, and without any type they declare what they import', async () => {
-    const { definitions } = await load({
+    const { definitions } = await loadColumns({
       'package.json': '{ "type": "commonjs" }',
       'a.ts': `${head}import { type Kind, table } from './shared/names.js'\nexport const a = defineColumns({ table: table as Kind, columns: { c: sql\`1\` } })`,
       'shared/names.js': "export const table = 'venue'",
@@ -247,7 +247,7 @@ describe('files', () => {
   })
 
   test('see kysely, its subpaths and types, from our own package', async () => {
-    const { definitions } = await load({
+    const { definitions } = await loadColumns({
       'a.ts': [
         "import { defineColumns, type ColumnsOptions } from 'pgfresh'",
         "import { type Kysely, sql } from 'kysely'",
@@ -281,8 +281,8 @@ describe('files', () => {
     write(folder, 'shared/table.ts', "export const table = 'second'")
     const after = await loadDefinitions(folder)
 
-    expect(before.definitions.map(({ table }) => table)).toEqual(['first'])
-    expect(after.definitions.map(({ table }) => table)).toEqual(['second'])
+    expect(columnsOf(before).map(({ table }) => table)).toEqual(['first'])
+    expect(columnsOf(after).map(({ table }) => table)).toEqual(['second'])
   })
 
   test('may have any signs in their names', async () => {
@@ -298,7 +298,9 @@ describe('files', () => {
   test('of two folders can be loaded at the same time', async () => {
     const slow = 'await new Promise((resolve) => setTimeout(resolve, 20))\n'
     const both = await Promise.all(
-      ['left', 'right'].map((table) => load({ 'a.ts': `${head}${slow}export const a = ${one(table)}` })),
+      ['left', 'right'].map((table) =>
+        loadColumns({ 'a.ts': `${head}${slow}export const a = ${one(table)}` }),
+      ),
     )
 
     expect(both.map(({ definitions }) => definitions.map(({ table }) => table))).toEqual([

@@ -8,8 +8,11 @@ import {
   type ColumnsOptions,
   type DependsOn,
   defineColumns,
+  defineView,
   type LiteralValue,
   sql,
+  type ViewOptions,
+  type ViewRefresh,
 } from '../../../src/index.ts'
 import { OperatorError } from '../../../src/kernel/errors.ts'
 
@@ -88,4 +91,48 @@ test('what the types refuse, the checks refuse', () => {
   expect(() => defineColumns({ table: 'a', query: sql`select 1`, defaults: { a: undefined } })).toThrow(
     OperatorError,
   )
+})
+
+test('what the manual of views shows compiles', () => {
+  const refresh: ViewRefresh = { cron: '*/10 * * * *', timeZone: 'Europe/London' }
+  const generated: ViewOptions[] = ['a', 'b'].map((name) => ({ name, query: sql`select 1`, refresh }))
+
+  generated.forEach((options) => {
+    defineView(options)
+  })
+  defineView({
+    name: 'reporting.sold_by_venue',
+    query: (db) => db.selectFrom('showtime').select(['venue_id', 'sold']),
+    key: ['venue_id'],
+    refresh: { every: '10 minutes' },
+    maximumExecutionDuration: '1 hour',
+    skipUnchanged: true,
+    adopt: false,
+    settings: { work_mem: '1GB', jit: false },
+  })
+  defineView({
+    name: 'a',
+    // @ts-expect-error a column that the given tables don't have
+    query: (db: Kysely<Tables>) => db.selectFrom('showtime').select('price'),
+  })
+})
+
+test('what the types of views refuse, the checks refuse', () => {
+  const query = sql`select 1`
+  // @ts-expect-error no query
+  expect(() => defineView({ name: 'a' })).toThrow(OperatorError)
+  // @ts-expect-error both an interval and a cron text
+  expect(() => defineView({ name: 'a', query, refresh: { every: '1 day', cron: '@daily' } })).toThrow(
+    OperatorError,
+  )
+  // @ts-expect-error neither
+  expect(() => defineView({ name: 'a', query, refresh: {} })).toThrow(OperatorError)
+  // @ts-expect-error a time zone without a cron text
+  expect(() => defineView({ name: 'a', query, refresh: { every: '1 day', timeZone: 'UTC' } })).toThrow(
+    OperatorError,
+  )
+  // @ts-expect-error one column, not in a list
+  expect(() => defineView({ name: 'a', query, key: 'id' })).toThrow(OperatorError)
+  // @ts-expect-error what belongs into refresh
+  expect(() => defineView({ name: 'a', query, every: '1 day' })).toThrow(OperatorError)
 })

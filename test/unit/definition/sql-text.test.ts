@@ -188,7 +188,7 @@ describe('a value', () => {
 
     expect(text.startsWith("x in ('it''s 0', 'it''s 1', ")).toBe(true)
     expect(text.split(', ')).toHaveLength(values.length)
-  })
+  }, 60_000)
 
   test('that is a function is refused where its template stands', async () => {
     expect(

@@ -2,17 +2,16 @@
  * From the options of defineColumns to the facts of a definition, or to a list of mistakes.
  *
  * All that can be told without a database is told here, in one go; a definition that passes is whole and frozen. Called by
- * define-columns.ts.
+ * define-columns.ts through declare.ts.
  */
 import { displayQualified, parseIdentifier } from '../db/identifier.ts'
-import type { OperatorError, Place } from '../kernel/errors.ts'
-import { columnNameProblem } from './column-names.ts'
+import { checkColumnName } from './column-names.ts'
 import type { ColumnsOptions } from './columns-options.ts'
 import { compileExpression, compileQuery } from './compile.ts'
-import type { UnnamedColumns } from './declaration.ts'
-import type { ColumnsForm, DeclaredRoute } from './definition.ts'
+import type { Unnamed } from './declaration.ts'
+import type { ColumnsDefinition, ColumnsForm, DeclaredRoute } from './definition.ts'
 import { describeValue, literal } from './literal.ts'
-import { isPlainObject, OptionReader } from './option-reader.ts'
+import { isPlainObject, type OptionReader } from './option-reader.ts'
 import { readSettings } from './read-settings.ts'
 
 /** Every option there is: a new one in the types must be named here, or this fails to compile. */
@@ -34,21 +33,9 @@ const known = Object.keys({
 const defaultStamp = 'materialized_at'
 const defaultPriority = 5
 
-/** The facts, or null with at least one error added to `mistakes`. */
-export function readColumnsOptions(
-  options: unknown,
-  place: Place,
-  mistakes: OperatorError[],
-): UnnamedColumns | null {
-  const before = mistakes.length
-  if (!isPlainObject(options)) {
-    new OptionReader({}, place, mistakes).mistake(
-      `defineColumns got ${describeValue(options)}`,
-      "Write defineColumns({ table: 'venue', columns: { … } }).",
-    )
-    return null
-  }
-  const reader = new OptionReader(options, place, mistakes)
+/** The facts, or null with at least one mistake noted. */
+export function readColumnsOptions(reader: OptionReader): Unnamed<ColumnsDefinition> | null {
+  const before = reader.mistakes
   reader.refuseUnknown(known, 'defineColumns')
   const table = readTable(reader)
   const stamp = readStamp(reader)
@@ -61,11 +48,11 @@ export function readColumnsOptions(
   }
   const facts = {
     kind: 'columns' as const,
-    place,
+    place: reader.place,
     stamp,
     defaults: readDefaults(reader, stamp),
     dependsOn: readDependsOn(reader),
-    expires: readInterval(reader, 'expires', '1 day'),
+    expires: reader.interval('expires', '1 day'),
     adopt: readAdopt(reader, form, stamp),
     settings: readSettings(reader),
     batch: reader.integer(
@@ -76,22 +63,21 @@ export function readColumnsOptions(
     priority:
       reader.integer('priority', { from: 0, to: 9 }, 'It is a whole number from 0 (last) to 9 (first).') ??
       defaultPriority,
-    freshness: readInterval(reader, 'freshness', '2 s'),
+    freshness: reader.interval('freshness', '2 s'),
   }
-  if (mistakes.length > before || table === null || form === null) return null
+  if (reader.mistakes > before || table === null || form === null) return null
   return Object.freeze({ ...facts, table, form })
 }
 
 function readTable(reader: OptionReader): string | null {
   const example = "Name the table that gets the columns: table: 'venue', or table: 'sales.\"Order\"'."
   if (!reader.has('table')) reader.mistake('defineColumns needs a table', example)
-  const table = reader.text('table', example)
-  return table === null ? null : reader.attempt(() => parseIdentifier(table) && table, 'table: ')
+  return reader.identifier('table', example)
 }
 
 function readStamp(reader: OptionReader): string {
   const stamp = reader.text('stamp', `It is a column's name: stamp: 'facts_materialized_at'.`)
-  if (stamp !== null) checkName(reader, stamp, 'stamp: ')
+  if (stamp !== null) checkColumnName(reader, stamp, 'stamp: ')
   return stamp ?? defaultStamp
 }
 
@@ -123,17 +109,12 @@ function readColumns(reader: OptionReader): ColumnsForm | null {
   const names = Object.keys(columns)
   if (names.length === 0) reader.mistake('columns is empty', 'Write at least one: columns: { name: sql`…` }.')
   const read = names.map((name) => {
-    checkName(reader, name)
+    checkColumnName(reader, name)
     const context = { what: `column ${JSON.stringify(name)}`, place: reader.place }
     const compiled = reader.attempt(() => compileExpression(columns[name], context))
     return compiled === null ? null : Object.freeze({ name, ...compiled })
   })
   return Object.freeze({ kind: 'columns', columns: Object.freeze(read.filter((column) => column !== null)) })
-}
-
-function checkName(reader: OptionReader, name: string, prefix = ''): void {
-  const found = columnNameProblem(name)
-  if (found !== null) reader.mistake(`${prefix}${found.problem}`, found.hint)
 }
 
 function readDefaults(reader: OptionReader, stamp: string): Readonly<Record<string, string>> {
@@ -149,7 +130,7 @@ function readDefaults(reader: OptionReader, stamp: string): Readonly<Record<stri
     return {}
   }
   const entries = Object.entries(given ?? {}).map(([name, value]) => {
-    checkName(reader, name, 'defaults: ')
+    checkColumnName(reader, name, 'defaults: ')
     if (name === stamp) {
       reader.mistake(
         `defaults: ${JSON.stringify(name)} is the stamp`,
@@ -165,39 +146,22 @@ function readDefaults(reader: OptionReader, stamp: string): Readonly<Record<stri
 }
 
 function readAdopt(reader: OptionReader, form: ColumnsForm | null, stamp: string): readonly string[] {
-  const given = reader.value('adopt')
-  if (given === undefined) return Object.freeze([])
-  if (!Array.isArray(given) || !given.every((name) => typeof name === 'string')) {
-    reader.wrong('adopt', given, "It is a list of column names: adopt: ['country_id'].")
-    return []
-  }
-  const names: readonly string[] = given
-  for (const [index, name] of names.entries()) {
-    const shown = JSON.stringify(name)
-    if (names.indexOf(name) < index) reader.mistake(`adopt names ${shown} twice`, 'Name it once.')
-    if (form?.kind !== 'columns' || name === stamp || names.indexOf(name) < index) continue
+  const names = reader.names('adopt', "It is a list of column names: adopt: ['country_id'].") ?? []
+  for (const name of names) {
+    if (form?.kind !== 'columns' || name === stamp) continue
     if (form.columns.some((column) => column.name === name) || isGiven(reader, name)) continue
     reader.mistake(
-      `adopt names ${shown}, which is no column of this definition`,
+      `adopt names ${JSON.stringify(name)}, which is no column of this definition`,
       `Its columns are ${[...form.columns.map((column) => column.name), stamp].join(', ')}.`,
     )
   }
-  return Object.freeze([...names])
+  return names
 }
 
 /** A column that was left out of the form because its SQL had a mistake is a column all the same. */
 function isGiven(reader: OptionReader, name: string): boolean {
   const columns = reader.value('columns')
   return isPlainObject(columns) && Object.hasOwn(columns, name)
-}
-
-/** Whether PostgreSQL reads it, plan asks PostgreSQL; a number without a unit it would take for seconds. */
-function readInterval(reader: OptionReader, name: string, example: string): string | null {
-  const hint = `It is an interval with its unit: ${name}: '${example}'.`
-  const text = reader.text(name, hint)
-  if (text === null || (/[a-z:]/i.test(text) && /\d/.test(text))) return text
-  reader.wrong(name, text, hint)
-  return null
 }
 
 function readDependsOn(reader: OptionReader): Readonly<Record<string, DeclaredRoute>> {
