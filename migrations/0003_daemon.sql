@@ -148,10 +148,12 @@ create function pgfresh.parts(sources oid[]) returns table (source oid, relation
 language sql stable rows 100 set search_path = pg_catalog, pg_temp as $$
   with recursive below (source, relation, parent, link, command) as (
     select i.inhparent, i.inhrelid, i.inhparent, i.xmin::text::bigint, i.cmin::text::bigint
-    from pg_inherits i where i.inhparent = any (sources) and not i.inhdetachpending
+    from pg_inherits i join pg_class c on c.oid = i.inhrelid and c.relpersistence <> 't'
+    where i.inhparent = any (sources) and not i.inhdetachpending
     union
     select b.source, i.inhrelid, i.inhparent, i.xmin::text::bigint, i.cmin::text::bigint
-    from below b join pg_inherits i on i.inhparent = b.relation and not i.inhdetachpending)
+    from below b join pg_inherits i on i.inhparent = b.relation and not i.inhdetachpending
+    join pg_class c on c.oid = i.inhrelid and c.relpersistence <> 't')
   select * from below
 $$;
 

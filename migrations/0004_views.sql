@@ -10,7 +10,9 @@ create table pgfresh.materialized_view_refresh_schedule (
   -- An SQL identifier, qualified where it must be; read with the daemon's own search_path.
   materialized_view_name     text not null unique,
   -- Neither: refreshed only when somebody asks for it.
-  refresh_interval           interval check (refresh_interval > interval '0'),
+  -- No part is negative: a month less 29 days leads backwards now and then.
+  refresh_interval           interval check (refresh_interval > interval '0' and least(extract(year from refresh_interval), extract(month from refresh_interval),
+    extract(day from refresh_interval), extract(hour from refresh_interval), extract(minute from refresh_interval), extract(second from refresh_interval)) >= 0),
   cron                       text,
   time_zone                  text not null default 'UTC',
   maximum_execution_duration interval not null default interval '30 minutes' check (maximum_execution_duration > interval '0'),
@@ -51,6 +53,8 @@ create index materialized_view_refresh_schedule_execution_ended
 --   a little later each time.
 create table pgfresh.view_state (
   schedule     bigint primary key,
+  -- The materialized view that the row's name meant when a daemon looked last.
+  view         oid,
   attempted_at timestamptz,
   refreshed_at timestamptz,
   next_at      timestamptz,
@@ -85,19 +89,33 @@ create table pgfresh.view (
   rebuild     boolean not null default false,
   applied_at  timestamptz not null default now()
 );
-create unique index view_target on pgfresh.view (target);
+-- Not unique: after a restore oids are others, and any of them may have been another view's.
+create index view_target on pgfresh.view (target);
+
+-- Of these functions, those without a SET clause run with the caller's search_path: nothing in them is left to be looked up there.
 
 -- How long after a failing attempt the next one comes: 5 s, doubling to an hour.
 create function pgfresh.view_pause(failures integer) returns interval
 language sql immutable parallel safe as $$
-  select least(interval '5 s' * pg_catalog.pow(2, least(failures, 20) - 1), interval '1 hour')
+  select least(interval '5 s' operator(pg_catalog.*) pg_catalog.pow(2, least(failures, 20) operator(pg_catalog.-) 1), interval '1 hour')
 $$;
+
+-- A moment and so much later; infinity, which means never, where that is past the end of all timestamps: an error here would be every
+-- view's, and not only that of the row which says so.
+create function pgfresh.view_later(moment timestamptz, step interval) returns timestamptz
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+begin
+  return moment + step;
+exception when data_exception then
+  return 'infinity';
+end $$;
 
 -- The materialized view of this name, as the caller's search_path has it; null for anything else, a text that is no name too.
 create function pgfresh.view_named(name text) returns oid
 language plpgsql stable as $$
 begin
-  return (select c.oid from pg_catalog.pg_class c where c.oid = pg_catalog.to_regclass(name) and c.relkind = 'm');
+  return (select c.oid from pg_catalog.pg_class c
+    where c.oid operator(pg_catalog.=) pg_catalog.to_regclass(name)::pg_catalog.oid and c.relkind operator(pg_catalog.=) 'm'::pg_catalog."char");
 exception when others then
   return null;
 end $$;
@@ -130,34 +148,53 @@ create function pgfresh.view_schedule() returns table (
     case
       when not s.enabled or c.oid is null then null
       -- Who asks again and again is no reason to try again and again.
-      when p.at is not null then case when v.failures > 0 then greatest(p.at, v.attempted_at + interval '1 s') else p.at end
-      when v.failures > 0 then coalesce(v.attempted_at + pgfresh.view_pause(v.failures), '-infinity')
+      when p.at is not null then case
+        when v.failures operator(pg_catalog.>) 0 and not k.ahead then greatest(k.asked, v.attempted_at operator(pg_catalog.+) interval '1 s')
+        else k.asked end
+      when v.failures operator(pg_catalog.>) 0 then case when k.ahead then '-infinity'
+        else coalesce(v.attempted_at operator(pg_catalog.+) pgfresh.view_pause(v.failures), '-infinity') end
       when d.rebuild or not c.relispopulated then '-infinity'
+      when k.ahead and v.next_at is not null then '-infinity'
       else v.next_at
     end,
-    v.schedule is null or s.next_refresh_at is distinct from v.shown_next
-      or v.reckoned_for is distinct from pg_catalog.jsonb_build_array(s.materialized_view_name, s.refresh_interval, s.cron, s.time_zone)::text
+    v.schedule is null
+      or not coalesce(s.next_refresh_at operator(pg_catalog.=) v.shown_next, s.next_refresh_at is null and v.shown_next is null)
+      or not coalesce(v.reckoned_for operator(pg_catalog.=)
+        pg_catalog.jsonb_build_array(s.materialized_view_name, s.refresh_interval, s.cron, s.time_zone)::pg_catalog.text, false)
   from pgfresh.materialized_view_refresh_schedule s
-  left join pgfresh.view_state v on v.schedule = s.id
-  left join pgfresh.view d on d.schedule = s.id
-  left join pgfresh.view_prompt p on p.schedule = s.id and p.reason = 'request'
-  left join pg_catalog.pg_class c on c.oid = pgfresh.view_named(s.materialized_view_name)
+  left join pgfresh.view_state v on v.schedule operator(pg_catalog.=) s.id
+  left join pgfresh.view d on d.schedule operator(pg_catalog.=) s.id
+  left join pgfresh.view_prompt p on p.schedule operator(pg_catalog.=) s.id and p.reason operator(pg_catalog.=) 'request'::pg_catalog.text
+  left join pg_catalog.pg_class c on c.oid operator(pg_catalog.=) pgfresh.view_named(s.materialized_view_name)
+  -- What a clock wrote that was ahead of this one: nobody knows when that was.
+  cross join lateral (select least(p.at, pg_catalog.now()) as asked, coalesce(greatest(v.attempted_at, v.refreshed_at)
+    operator(pg_catalog.>) (pg_catalog.now() operator(pg_catalog.+) interval '1 minute'), false) as ahead) k
 $$;
 
 -- ---------------------------------------------------------------------------------------------------------------------------------
 -- requests
 -- ---------------------------------------------------------------------------------------------------------------------------------
 
--- The row of the schedule that is about this materialized view, or null. Names of people's own rows are read with the search_path
--- that the session began with and $user as who owns this schema, which is how daemons read them, whatever the caller has set since.
+-- The rows of the schedule that are about this materialized view, that of a definition first. No name is looked up with the caller's
+-- search_path, which would let callers say what it means: what counts is what the name meant when a daemon looked last. A row that none
+-- has looked at since it was written, or since that view was dropped, means what it says: without a schema, the view in public.
+create function pgfresh.schedules(view oid) returns setof bigint
+language sql stable set search_path = pg_catalog, pg_temp as $$
+  select s.id
+  from pgfresh.materialized_view_refresh_schedule s
+  left join pgfresh.view d on d.schedule = s.id and d.target = $1
+  left join pgfresh.view_state v on v.schedule = s.id and v.reckoned_for::jsonb ->> 0 = s.materialized_view_name
+    and exists (select from pg_class c where c.oid = v.view and c.relkind = 'm')
+  where d.schedule is not null
+    or coalesce(v.view, pgfresh.view_named(s.materialized_view_name), pgfresh.view_named('public.' || s.materialized_view_name)) = $1
+  order by d.schedule is null, s.id
+$$;
+
+-- The first of them, or null.
 create function pgfresh.scheduled(view oid) returns bigint
-language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
-begin
-  perform set_config('search_path', concat_ws(', ', (select nullif(s.reset_val, '') from pg_settings s where s.name = 'search_path'), 'pg_temp'), true);
-  return coalesce(
-    (select v.schedule from pgfresh.view v where v.target = view),
-    (select s.id from pgfresh.materialized_view_refresh_schedule s where pgfresh.view_named(s.materialized_view_name) = view order by s.id limit 1));
-end $$;
+language sql stable security definer set search_path = pg_catalog, pg_temp as $$
+  select s from pgfresh.schedules($1) with ordinality as of_view (s, n) order by n limit 1
+$$;
 
 -- May this role ask for a refresh of the relation, or pause it? Who may UPDATE it, its owner, and, from 17 on, who may MAINTAIN it.
 create function pgfresh.may_refresh(caller text, relation oid) returns boolean
@@ -283,11 +320,11 @@ begin
   end loop;
 end $$;
 
--- The end of a swap: what is stored about the old view is about the new one. False: apply has stored another query meanwhile.
-create function pgfresh.view_swapped(of_schedule bigint, built text, old oid, new oid) returns boolean
+-- The end of a swap: what is stored about the old view is about the new one. False: apply has stored another query or key meanwhile.
+create function pgfresh.view_swapped(of_schedule bigint, built text, old oid, new oid, key jsonb) returns boolean
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin
-  update pgfresh.view v set target = new, rebuild = false where v.schedule = of_schedule and v.fingerprint = built;
+  update pgfresh.view v set target = new, rebuild = false where v.schedule = of_schedule and v.fingerprint = built and v.compiled -> 'key' = view_swapped.key;
   if not found then
     return false;
   end if;
@@ -346,7 +383,8 @@ begin
       hint = format('grant update on %s to %I.', target, caller);
   end if;
   if schedule is not null then
-    update pgfresh.materialized_view_refresh_schedule s set enabled = not pausing where s.id = schedule and s.enabled = pausing;
+    update pgfresh.materialized_view_refresh_schedule s set enabled = not pausing
+    where s.id in (select pgfresh.schedules(target)) and s.enabled = pausing;
     return found;
   end if;
   if not exists (select from pgfresh.materialization m where m.id = any (concerned) and (m.paused_at is null) = pausing) then

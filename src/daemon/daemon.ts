@@ -160,7 +160,7 @@ export async function runDaemon(options: DaemonOptions): Promise<Remainder> {
 async function stopped(signal: AbortSignal, ended: readonly Promise<LoopEnd>[]): Promise<Remainder> {
   const end = await Promise.race([aborted(signal), ...ended])
   if (end?.kind === 'failed') throw end.error
-  return { quarantined: 0, failing: [] }
+  return { quarantined: 0, failing: [], paused: [] }
 }
 
 async function idle(
@@ -174,7 +174,7 @@ async function idle(
   const failure = ended.then((end) => {
     stop.abort()
     if (end.kind === 'failed') throw end.error
-    return { quarantined: 0, failing: [] }
+    return { quarantined: 0, failing: [], paused: [] }
   })
   const sleep = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms))
   const finished = connection.use((session) => untilIdle(session, () => state.catalogue, sleep, either))

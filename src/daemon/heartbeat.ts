@@ -18,16 +18,16 @@ export const silenceMs = 30_000
 const everyMs = 1_000
 
 /**
- * How long the planner's loop may give no sign. A turn takes as long as its slowest statement, and statement_timeout lets that be
- * 60 s; between turns it rests for 30 s at most.
+ * How long the planner's loop may give no sign. A turn may run many statements of a minute each (statement_timeout), and a restart would
+ * only begin it anew; between turns it rests for 30 s at most.
  */
-const patienceMs = 75_000
+const patienceMs = 600_000
 
 /** How a heartbeat is made. */
 export interface HeartbeatOptions {
   readonly file: string
   readonly log: Log
-  /** Default 75,000: see above. */
+  /** Default 600,000: see above. */
   readonly patienceMs?: number
   /** Default 1,000. */
   readonly everyMs?: number
@@ -57,8 +57,9 @@ export class Heartbeat {
     this.#lastSign = performance.now()
   }
 
-  /** Ends it and removes the file: a daemon that has ended is not healthy for another half a minute. */
+  /** Ends it, if it was started, and removes the file: a daemon that has ended is not healthy for another half a minute. */
   stop(): void {
+    if (this.#timer === undefined) return
     clearInterval(this.#timer)
     try {
       rmSync(this.#options.file, { force: true })
@@ -95,9 +96,10 @@ export function beatAge(file: string): number | null {
   return stats === undefined ? null : Date.now() - stats.mtimeMs
 }
 
-// The directory is everybody's, so a link that somebody put there is not followed.
+// The directory is everybody's, so a link that somebody put there is not followed, and a pipe is not waited for.
 function touch(file: string): void {
-  const handle = openSync(file, constants.O_WRONLY | constants.O_CREAT | (constants.O_NOFOLLOW ?? 0), 0o644)
+  const { O_WRONLY, O_CREAT, O_NOFOLLOW, O_NONBLOCK } = constants
+  const handle = openSync(file, O_WRONLY | O_CREAT | (O_NOFOLLOW ?? 0) | (O_NONBLOCK ?? 0), 0o644)
   try {
     const now = new Date()
     futimesSync(handle, now, now)

@@ -84,8 +84,10 @@ const cleanUpSql = [
   `delete from pgfresh.execution where outcome = 'done' and ended_at < pg_catalog.now() - interval '${retention.done}'`,
   `delete from pgfresh.execution where outcome = 'failed' and ended_at < pg_catalog.now() - interval '${retention.failed}'`,
   `delete from pgfresh.daemon where beat_at < pg_catalog.now() - interval '${retention.daemon}'`,
-  `delete from pgfresh.materialized_view_refresh_schedule_execution where ended_at < pg_catalog.now() - case outcome
-    when 'skipped' then interval '${retention.skipped}' when 'refreshed' then interval '${retention.done}' else interval '${retention.failed}' end`,
+  // How the last attempt ended is told by its row alone (views/unchanged.ts).
+  `delete from pgfresh.materialized_view_refresh_schedule_execution e where e.ended_at < pg_catalog.now() - case e.outcome
+    when 'skipped' then interval '${retention.skipped}' when 'refreshed' then interval '${retention.done}' else interval '${retention.failed}' end
+    and not exists (select from pgfresh.view_state v where v.schedule = e.materialized_view_refresh_schedule_id and v.attempted_at = e.started_at)`,
   ...['view_state', 'view_prompt'].map(
     (table) =>
       `delete from pgfresh.${table} t where not exists (select from pgfresh.materialized_view_refresh_schedule s where s.id = t.schedule)`,

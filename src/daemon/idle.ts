@@ -18,6 +18,8 @@ export interface Remainder {
   readonly quarantined: number
   /** Materializations that fail as a whole, whose work waits, and views that fail. */
   readonly failing: readonly string[]
+  /** Materializations that are paused and have work waiting. */
+  readonly paused: readonly string[]
 }
 
 /** Between two looks. */
@@ -41,11 +43,15 @@ export async function untilIdle(
     await session.rows(`select (select pg_catalog.count(*) from pgfresh.quarantine) as quarantined,
     coalesce((select pg_catalog.jsonb_agg(f.name) from (
       select m.name from pgfresh.materialization m where m.error is not null
-      union all select s.name from pgfresh.view_schedule() s where s.enabled and s.error is not null) f), '[]') as failing`)
+      union all select s.name from pgfresh.view_schedule() s where s.enabled and s.error is not null) f), '[]') as failing,
+    coalesce((select pg_catalog.jsonb_agg(m.name) from pgfresh.materialization m where m.paused_at is not null
+      and (exists (select from pgfresh.deferred d where d.materialization = m.id)
+        or exists (select from pgfresh.walk w where w.materialization = m.id and w.finished_at is null))), '[]') as paused`)
   if (left === undefined) throw new RangeError('no answer')
   return {
     quarantined: Number(text(left, 'quarantined')),
     failing: JSON.parse(text(left, 'failing')) as string[],
+    paused: JSON.parse(text(left, 'paused')) as string[],
   }
 }
 

@@ -34,14 +34,16 @@ export function parsePayload(payload: string): NotifiedRequest {
 /** Where the first colon is that is in no quoted part of a name, or -1. */
 function colonOf(payload: string): number {
   let quoted = false
-  for (const [at, character] of [...payload].entries()) {
-    if (character === '"') quoted = !quoted
-    else if (character === ':' && !quoted) return at
+  for (let at = 0; at < payload.length; at += 1) {
+    if (payload[at] === '"') quoted = !quoted
+    else if (payload[at] === ':' && !quoted) return at
   }
   return -1
 }
 
 function readTarget(written: string): string {
+  // Half a character can be written in JSON, and no database takes it.
+  if (!written.isWellFormed()) throw refusal('the name of its target is no text')
   try {
     const { schema, name } = parseIdentifier(written)
     return quoteQualified(schema, name)

@@ -10,6 +10,7 @@
 import { createHash } from 'node:crypto'
 import { quoteLiteral } from '../db/identifier.ts'
 import type { Row, Session } from '../db/session.ts'
+import { sqlstateOf } from '../db/sqlstate.ts'
 import { begin, tag } from '../db/transaction.ts'
 import { OperatorError } from '../kernel/errors.ts'
 import { Loop } from '../kernel/lifecycle.ts'
@@ -92,7 +93,8 @@ export class NotifiedRequests {
   /** A daemon says what it has taken up. */
   hearDone(message: string): void {
     const [daemon, ...taken] = message.split(' ')
-    if (daemon === this.#options.daemon) return
+    // Who holds the lock has nobody to wait for.
+    if (daemon === this.#options.daemon || this.#leadsIn?.lost === false) return
     for (const one of taken) {
       const [hash = '', times] = one.split('*')
       const heard = this.#heard.get(hash)
@@ -108,13 +110,7 @@ export class NotifiedRequests {
     const leads = await this.#leads(session)
     const now = performance.now()
     const taken = [...this.#heard].filter(([, heard]) => leads || heard.overdue <= now).slice(0, batch)
-    for (const [hash] of taken) this.#heard.delete(hash)
-    try {
-      if (taken.length > 0) await this.#ask(session, taken)
-    } catch (error) {
-      for (const [hash, heard] of taken) this.#keep(hash, heard.payload, heard.times, heard)
-      throw error
-    }
+    await this.#take(session, taken)
     if (this.#heard.size === 0) return Number.POSITIVE_INFINITY
     const overdue = [...this.#heard.values()].map((heard) => heard.overdue)
     return leads ? 0 : Math.max(1, Math.min(this.#nextTry, ...overdue) - performance.now())
@@ -132,6 +128,24 @@ export class NotifiedRequests {
       pg_catalog.set_config('tcp_keepalives_count', '3', false)`)
     this.#leadsIn = row?.taken === 't' ? session : null
     return this.#leadsIn !== null
+  }
+
+  /** All at once; one by one where the database can't even read them: one of them must not stand in the way of the others. */
+  async #take(session: Session, taken: readonly (readonly [string, Heard])[]): Promise<void> {
+    const [only, ...others] = taken
+    if (only === undefined) return
+    for (const [hash] of taken) this.#heard.delete(hash)
+    try {
+      await this.#ask(session, taken)
+    } catch (error) {
+      if (session.lost || !isUnreadable(error)) {
+        for (const [hash, heard] of taken) this.#keep(hash, heard.payload, heard.times, heard)
+        throw error
+      }
+      await session.rollback()
+      if (others.length > 0) for (const one of taken) await this.#take(session, [one])
+      else this.#misunderstood.tell(only[0], only[1].payload, (error as Error).message, payloadForms)
+    }
   }
 
   async #ask(session: Session, taken: readonly (readonly [string, Heard])[]): Promise<void> {
@@ -203,6 +217,11 @@ function expectedOf(request: NotifiedRequest, row: Row): string {
     ...(several ? ['Only a key of one column may follow a colon; any other is written as JSON.'] : []),
     ...(row.hint == null || row.hint === '' || several ? [payloadForms] : []),
   ].join(' ')
+}
+
+/** A text that the database's encoding or its JSON has no place for. */
+function isUnreadable(error: unknown): boolean {
+  return sqlstateOf(error)?.startsWith('22') === true
 }
 
 function hashOf(payload: string): string {

@@ -26,6 +26,8 @@ export const sqlstate = {
   undefinedTable: '42P01',
   duplicateColumn: '42701',
   duplicateTable: '42P07',
+  // A view brings a type of its name, which may be the first thing that is found to be there.
+  duplicateObject: '42710',
   lockNotAvailable: '55P03',
   queryCanceled: '57014',
   invalidSchemaName: '3F000',

@@ -167,6 +167,7 @@ function isConflict(error: unknown): boolean {
     state === sqlstate.uniqueViolation ||
     state === sqlstate.duplicateColumn ||
     state === sqlstate.duplicateTable ||
+    state === sqlstate.duplicateObject ||
     state === sqlstate.undefinedTable
   )
 }

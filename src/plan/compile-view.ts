@@ -24,7 +24,7 @@ import { displayTable } from './target.ts'
 import { viewAdvice } from './view-advice.ts'
 import { findViewRoutes } from './view-routes.ts'
 import { checkTiming, normalizedTiming } from './view-schedule.ts'
-import { checkExisting, findView, isSameQuery, storedViewOf } from './view-target.ts'
+import { checkExisting, findView, isSameQuery, readsTheSame, storedViewOf } from './view-target.ts'
 
 /** The definition of a view, understood. */
 export interface WantedView {
@@ -87,6 +87,7 @@ export async function compileView(context: ViewContext, definition: ViewDefiniti
     stored,
     fingerprint,
     settings,
+    relinked: understood.relinked,
   })
   checkExisting({ catalog, definition, relation, rebuild })
   const { schedule } = definition
@@ -154,7 +155,8 @@ async function understand(scratch: Scratch, context: ViewContext, definition: Vi
   mistakes.throwIfAny()
   await proveKey(scratch, definition, outputs)
   await checkReadRights({ scratch, catalog, definition, target: null, sources, views: [scratchView] })
-  return { relation: found.existing ?? born(context, found, outputs), outputs, reads, routes }
+  const relinked = found.oid !== null && !(await readsTheSame(scratch, scratchView, found.oid))
+  return { relation: found.existing ?? born(context, found, outputs), outputs, reads, routes, relinked }
 }
 
 function checkOutputs(
@@ -240,12 +242,16 @@ async function building(
     readonly stored: StoredViewDefinition | undefined
     readonly fingerprint: string
     readonly settings: Readonly<Record<string, string>> & { readonly search_path: string }
+    /** A name in its query means another relation now than the one that the view reads. */
+    readonly relinked: boolean
   },
 ): Promise<{ readonly rebuild: boolean; readonly unbuilt: boolean }> {
-  const { definition, relation, stored, fingerprint, settings } = args
+  const { definition, relation, stored, fingerprint, settings, relinked } = args
   if (relation.planned) return { rebuild: false, unbuilt: false }
   const known = stored !== undefined && stored.moved === undefined
-  if (known && stored.fingerprint === fingerprint) return { rebuild: false, unbuilt: stored.rebuild }
+  if (known && stored.fingerprint === fingerprint) {
+    return { rebuild: relinked && !stored.rebuild, unbuilt: relinked || stored.rebuild }
+  }
   if (known && !stored.rebuild) return { rebuild: true, unbuilt: true }
   // It was made by somebody else, in another database, or for an earlier query than the stored one: so the server is asked.
   const rebuild = !(await isSameQuery(session, settings, { definition, relation }))

@@ -65,7 +65,8 @@ function rememberMade(registration: Registration): string {
     const list = quoteLiteral(JSON.stringify(made))
     return `update pgfresh.materialization set compiled = pg_catalog.jsonb_set(compiled, '{made}', ${list}::jsonb) where id = ${Number(stored.id)}`
   }
-  return `insert into pgfresh.materialization (project, kind, name, target, stamp, fingerprint, compiled) values (${values(unfinished(wanted), made, beingApplied)})`
+  return `insert into pgfresh.materialization (project, kind, name, target, stamp, fingerprint, compiled, paused_at)
+    values (${values(unfinished(wanted), made, beingApplied)}, ${pausedSql(wanted.target.oid)})`
 }
 
 /** Views that it reads may be yet to come. */
@@ -140,11 +141,17 @@ function storeSql(
   const names = '(project, kind, name, target, stamp, fingerprint, compiled)'
   if (stored === undefined) {
     // The step that added its columns may have put a row there. A row of somebody else's changed the epoch, and ours is planned again.
-    return `insert into pgfresh.materialization ${names} values (${row})
+    return `insert into pgfresh.materialization (project, kind, name, target, stamp, fingerprint, compiled, paused_at)
+  values (${row}, ${pausedSql(wanted.target.oid)})
   on conflict (target, stamp) do update set ${names} = (${row}), applied_at = pg_catalog.now()
   where materialization.fingerprint = ${quoteLiteral(beingApplied)}`
   }
   return `update pgfresh.materialization set ${names} = (${row}), applied_at = pg_catalog.now(), error = null, error_at = null, retry_at = null where id = ${Number(stored.id)}`
+}
+
+/** A definition on a paused target waits with the others. */
+function pausedSql(target: string): string {
+  return `(select pg_catalog.max(m.paused_at) from pgfresh.materialization m where m.target = ${Number(target)})`
 }
 
 function values(

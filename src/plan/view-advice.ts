@@ -2,7 +2,9 @@
  * What is worth knowing of a view before it is applied. Pure, once the parser is loaded.
  */
 import type { ViewDefinition } from '../definition/definition.ts'
+import { normalizedSql } from '../lineage/fingerprint.ts'
 import type { Reads } from '../lineage/reads.ts'
+import type { CompiledView } from '../materialization/compiled-view.ts'
 import { clockWords } from './clock-words.ts'
 
 /** Sentences, each about one thing. */
@@ -33,4 +35,20 @@ const clockCalls: Readonly<Record<string, string>> = {
   today: 'current_date',
   tomorrow: 'current_date + 1',
   yesterday: 'current_date - 1',
+}
+
+interface Built {
+  readonly compiled: CompiledView
+  readonly fingerprint: string
+}
+
+/** Why a view that is stored as `stored` has to be built anew, in words. */
+export function whyBuiltAnew(wanted: Built, stored: Built): string {
+  const [before, after] = [stored.compiled, wanted.compiled]
+  const settings = ({ settings }: CompiledView) => JSON.stringify(Object.entries(settings).sort())
+  if (stored.fingerprint === wanted.fingerprint) return 'another relation has the name of one that it reads'
+  if (normalizedSql(before.query) !== normalizedSql(after.query)) return 'its query has changed'
+  return settings(before) === settings(after)
+    ? 'a function that it calls has changed'
+    : 'a setting has changed'
 }

@@ -7,7 +7,7 @@
 import type { Catalog } from '../catalog/catalog.ts'
 import { displayIdentifier, quoteIdentifier, quoteLiteral, quoteQualified } from '../db/identifier.ts'
 import { setLocal } from '../db/transaction.ts'
-import { compiledViewFingerprint, normalizedSql } from '../lineage/fingerprint.ts'
+import { compiledViewFingerprint } from '../lineage/fingerprint.ts'
 import type { Route } from '../materialization/compiled.ts'
 import { keyIndexName } from '../views/key-index.ts'
 import type { WantedView } from './compile-view.ts'
@@ -16,6 +16,7 @@ import type { Step } from './steps.ts'
 import type { RegisteredView, StoredViewDefinition } from './stored.ts'
 import { isPlannedOid, storedJson } from './stored-json.ts'
 import { displayTable } from './target.ts'
+import { whyBuiltAnew } from './view-advice.ts'
 import { rowDifferences, rowSql } from './view-rows.ts'
 
 /** A view's definition beside what is stored of it. */
@@ -62,6 +63,7 @@ export function createViewStep(catalog: Catalog, registration: ViewRegistration)
       ...createViewSql(wanted),
       storeSql(catalog, registration, { made: true, rebuild: 'false', target: true }),
       ...forgetFailures(stored),
+      ...promptMoved(registration),
     ],
     countsEpoch: true,
     id: JSON.stringify(['create-view', relation.schema, relation.name, wanted.meaning, wanted.timing]),
@@ -92,6 +94,7 @@ export function registerViewStep(catalog: Catalog, registration: ViewRegistratio
       }),
       ...forgetFailures(stored),
       ...promptSql(registration),
+      ...promptMoved(registration),
       // What it holds may have been found by functions that were others then.
       ...(isSpared(wanted, stored) ? [promptFor(stored.schedule, 'request')] : []),
     ],
@@ -148,6 +151,7 @@ export function scheduleStep(catalog: Catalog, registration: ViewRegistration): 
     statements: [
       `with row as (${rowSql(catalog, registration)})
   update pgfresh.view v set schedule = row.id from row where v.schedule = ${Number(stored.schedule)} and v.schedule <> row.id`,
+      ...promptMoved(registration),
     ],
     countsEpoch: row === undefined,
     id: JSON.stringify(['schedule-view', wanted.compiled.view, wanted.timing]),
@@ -220,12 +224,12 @@ function storeSql(
   from row where v.schedule = ${Number(stored.schedule)}`
 }
 
-/** What has changed may be what it failed for: it needn't wait any longer. */
+/** What has changed may be what it failed for: it needn't wait any longer. What an attempt was made for is not forgotten, nor that one runs. */
 function forgetFailures(stored: StoredViewDefinition | undefined): string[] {
   return stored === undefined
     ? []
     : [
-        `update pgfresh.view_state set failures = 0, error = null where schedule = ${Number(stored.schedule)} and failures > 0`,
+        `update pgfresh.view_state set failures = 1, error = null where schedule = ${Number(stored.schedule)} and failures > 0`,
       ]
 }
 
@@ -239,6 +243,16 @@ function promptSql({ wanted, stored, row }: ViewRegistration): string[] {
 
 function promptFor(schedule: string, reason: 'request' | 'change'): string {
   return `insert into pgfresh.view_prompt (schedule, reason) values (${Number(schedule)}, '${reason}') on conflict do nothing`
+}
+
+/** Where people's own row is its row from now on: what changed while that was nobody's was told to the row that is gone. */
+function promptMoved({ wanted, stored }: ViewRegistration): string[] {
+  if (stored === undefined) return []
+  const { project, name } = wanted.compiled
+  return [
+    `insert into pgfresh.view_prompt (schedule, reason) select v.schedule, 'change' from pgfresh.view v
+  where v.project = ${quoteLiteral(project)} and v.name = ${quoteLiteral(name)} and v.schedule <> ${Number(stored.schedule)} on conflict do nothing`,
+  ]
 }
 
 /** It was about to be built anew, and holds what the definition says now. */
@@ -257,18 +271,14 @@ function describeChanges(registration: ViewRegistration, catalog: Catalog): stri
   const [before, after] = [stored.compiled, wanted.compiled]
   const differ = (of: (compiled: typeof after) => unknown) =>
     JSON.stringify(of(before)) !== JSON.stringify(of(after))
-  const query = normalizedSql(before.query) !== normalizedSql(after.query)
   const settings = differ(({ settings }) => Object.entries(settings).sort())
-  const reason = query
-    ? 'its query has changed'
-    : settings
-      ? 'a setting has changed'
-      : 'a function that it calls has changed'
   const timing = differ(({ schedule: { every, cron, timeZone } }) => [every, cron, timeZone])
   const key = after.key.map(displayIdentifier).join(', ')
   const changes = [
     ...(wanted.rebuild
-      ? [`built anew by the daemon, since ${stored.moved ? 'another view has its name' : reason}`]
+      ? [
+          `built anew by the daemon, since ${stored.moved ? 'another view has its name' : whyBuiltAnew(wanted, stored)}`,
+        ]
       : []),
     ...(stored.moved && !wanted.rebuild ? ['found again by its name'] : []),
     ...(isSpared(wanted, stored) ? ['not built anew, since it holds just that'] : []),

@@ -35,7 +35,20 @@ export async function checkTiming(session: Session, definition: ViewDefinition):
 }
 
 async function refuseRushing(session: Session, every: string, place: ViewDefinition['place']): Promise<void> {
-  const [row] = await session.rows(`select $1::interval < '1 s'::interval as rushing`, [every])
+  const parts = ['year', 'month', 'day', 'hour', 'minute', 'second'].map(
+    (part) => `extract(${part} from i.every)`,
+  )
+  const [row] = await session.rows(
+    `select i.every < '1 s'::interval as rushing, least(${parts.join(', ')}) < 0 as mixed from (values ($1::interval)) i(every)`,
+    [every],
+  )
+  if (row?.mixed === 't') {
+    throw new OperatorError({
+      message: `refresh.every: '${every}' has a negative part`,
+      hint: "Write it without: '29 days', say.",
+      place,
+    })
+  }
   if (row?.rushing !== 't') return
   throw new OperatorError({
     message: `refresh.every: '${every}' is less than a second`,

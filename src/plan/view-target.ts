@@ -15,6 +15,7 @@ import type { ViewDefinition } from '../definition/definition.ts'
 import { OperatorError } from '../kernel/errors.ts'
 import { inScratch, type Scratch } from '../lineage/scratch.ts'
 import type { TableName } from '../materialization/compiled.ts'
+import { keyIndexName } from '../views/key-index.ts'
 import { StaleCatalog } from './database.ts'
 import { Mistakes } from './mistakes.ts'
 import type { StoredViewDefinition } from './stored.ts'
@@ -44,7 +45,11 @@ export async function findView(
   const refuse = (message: string, hint: string) =>
     new OperatorError({ message, hint, place: definition.place })
   const oid = await scratch.resolve(definition.view, definition.place)
-  if (oid === null) return { ...(await newName(scratch, catalog, definition)), oid: null, existing: null }
+  if (oid === null) {
+    const created = await newName(scratch, catalog, definition)
+    await checkIndexName(scratch, definition, created, null)
+    return { ...created, oid: null, existing: null }
+  }
   const existing = catalog.relations.get(oid)
   const another = 'Give the view another name, or write its schema: schema.name.'
   if (existing === undefined) {
@@ -72,7 +77,37 @@ export async function findView(
       'To let pgfresh take it over: adopt: true. Otherwise choose another name.',
     )
   }
+  await checkIndexName(scratch, definition, existing, oid)
   return { schema: existing.schema, name: existing.name, oid, existing }
+}
+
+/** Throws where the name of its key's index is taken by what isn't on it, like the index of a view that was renamed. */
+async function checkIndexName(
+  scratch: Scratch,
+  definition: ViewDefinition,
+  { schema, name }: TableName,
+  oid: string | null,
+): Promise<void> {
+  if (definition.key.length === 0) return
+  const index = keyIndexName(name)
+  const [taken] = await scratch.session.rows(
+    `select c.relkind in ('i', 'I') as is_index, t.relname as on_table from pg_catalog.pg_class c
+     join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+     left join pg_catalog.pg_index i on i.indexrelid = c.oid left join pg_catalog.pg_class t on t.oid = i.indrelid
+     where n.nspname = $1 and c.relname = $2 and i.indrelid is distinct from $3::oid`,
+    [schema, index, oid],
+  )
+  if (taken === undefined) return
+  const by = taken.on_table == null ? '' : `, by an index of ${displayIdentifier(taken.on_table)}`
+  const rename =
+    taken.is_index === 't'
+      ? `alter index ${quoteQualified(schema, index)} rename to …;`
+      : 'give what has it another name.'
+  throw new OperatorError({
+    message: `key: the name ${displayIdentifier(index)}, which the unique index of ${definition.view} needs, is taken${by}`,
+    hint: `Free the name: ${rename}`,
+    place: definition.place,
+  })
 }
 
 /** A table or view that the catalog doesn't have was made after it was read. */
@@ -195,4 +230,24 @@ export function isSameQuery(
     )
     return row?.same === 't'
   })
+}
+
+/**
+ * True if a view reads the very relations that the scratch view of its query does: where a table was renamed and another one took its name,
+ * the view goes on reading the old one. What stands between (plain views) counts as itself.
+ */
+export async function readsTheSame(scratch: Scratch, scratchView: string, oid: string): Promise<boolean> {
+  const read = async (view: string) => {
+    const rows = await scratch.session.rows(
+      `select distinct d.refobjid as oid from pg_catalog.pg_rewrite w
+       join pg_catalog.pg_depend d on d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass and d.objid = w.oid
+       where w.ev_class = ${view} and w.ev_type = '1' and d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass and d.refobjid <> w.ev_class`,
+    )
+    return new Set(rows.map((row) => scratch.realOf(row.oid ?? '').oid))
+  }
+  const [wanted, held] = [
+    await read(`${quoteLiteral(`pg_temp.${quoteIdentifier(scratchView)}`)}::pg_catalog.regclass`),
+    await read(`${Number(oid)}`),
+  ]
+  return wanted.size === held.size && [...wanted].every((one) => held.has(one))
 }

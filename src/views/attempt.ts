@@ -14,7 +14,7 @@ import type { DueView } from './look.ts'
 import { type AttemptContext, asSeen, type Mark, type Marked, mark, triggerOf } from './mark.ts'
 import { Superseded } from './rebuild.ts'
 import { moment } from './reckon.ts'
-import { measure, type Refreshed, RefreshFailure, refresh } from './refresh.ts'
+import { type Refreshed, RefreshFailure, refresh } from './refresh.ts'
 import { show } from './show.ts'
 
 /** How it ended. */
@@ -50,7 +50,6 @@ export async function attempt(
     if (outcome.kind === 'busy') await yieldTurn(context, marked)
     if (outcome.kind !== 'refreshed') return { kind: 'taken' }
     await show(session)
-    await measure({ ...context, ...marked }, outcome)
     return outcome
   } catch (error) {
     if (!(error instanceof Superseded)) return await failed(context, marked, error)
@@ -112,7 +111,9 @@ export async function giveBack(
   const at = moment(attemptedAt)
   await session.run(`${begin()} with mine as (
       update pgfresh.view_state v set attempted_at = null
-      where v.schedule = ${id} and v.attempted_at = ${at} and v.failures = ${view.failures + 1} returning v.schedule)
+      where v.schedule = ${id} and v.attempted_at = ${at} and v.failures > 0 and not exists (
+        select from pgfresh.materialized_view_refresh_schedule_execution e where e.materialized_view_refresh_schedule_id = ${id}
+          and e.ended_at >= ${at} and e.started_at = ${at}) returning v.schedule)
     insert into pgfresh.materialized_view_refresh_schedule_execution
       (materialized_view_refresh_schedule_id, started_at, ended_at, outcome, triggered_by, daemon)
     select mine.schedule, ${at}, pg_catalog.clock_timestamp(), 'cancelled', ${quoteLiteral(trigger)}, ${quoteLiteral(daemon)} from mine; commit`)

@@ -13,6 +13,8 @@ export interface FailedAttempt {
   readonly ms: number
   /** CONCURRENTLY. */
   readonly concurrently: boolean
+  /** Its query had changed: it was to be built anew, beside the old one. */
+  readonly built: boolean
   /** May the daemon's role refresh the view at all? */
   readonly mayRefresh: boolean
   readonly role: string
@@ -30,12 +32,12 @@ export function explainFailure(error: unknown, attempt: FailedAttempt | null): s
         ? `took longer than its maximum_execution_duration of ${attempt.longest}, and was cancelled`
         : `was cancelled by somebody (${message})`
     case sqlstate.lockNotAvailable:
-      return attempt.concurrently
+      return attempt.concurrently || attempt.built
         ? `a lock that it needs was not to be had in time (${message})`
-        : `its lock was not to be had within a second, because of readers or another refresh (${message}); with a unique index (key) it would be refreshed without blocking readers`
+        : `its lock was not to be had in time, because of readers or another refresh (${message}); with a unique index (key) it would be refreshed without blocking readers`
     case sqlstate.insufficientPrivilege:
       return attempt.mayRefresh
-        ? message
+        ? `${message} (its query and its indexes run as its owner, ${attempt.owner})`
         : `role ${attempt.role} may not refresh a view of ${attempt.owner} (${message}): grant ${attempt.owner} to ${attempt.role}`
     default:
       return message

@@ -1,6 +1,9 @@
 /**
  * A view whose query has changed: the new one is built beside the old one, then takes its name, indexes, grants and comments, in the
  * refresh's own transaction. Readers see the old one until the commit; a crash before it leaves nothing behind.
+ *
+ * Nothing of the owner's runs as the daemon: the new one is its owner's before anything is computed, and a refresh and an index build
+ * run as the owner. (A refresh also writes rows that are visible to readers whose snapshot is older, unlike `create … as` on 14.)
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { quoteIdentifier, quoteLiteral, quoteQualified } from '../db/identifier.ts'
@@ -18,46 +21,60 @@ export class Superseded extends Error {
   override readonly name = 'Superseded'
 }
 
-/** How long the swap tries for the old view's lock: so often, so long each, so that readers wait no longer than that in one go. */
+/** How often the swap tries for the old view's lock, and how long each time: readers queue behind it while it waits. */
 const lockAttempts = 30
+const lockTimeout = '100ms'
 
-/** Longer than the deadlock_timeout, at which the server makes autovacuum give way. */
-const swapTimeout = '1500ms'
+/** Every so many attempts one is longer than the deadlock_timeout of a second, at which the server makes autovacuum give way. */
+const patientEvery = 10
+const patientTimeout = '1500ms'
 
-/** Between two attempts, in ms. */
-const betweenAttemptsMs = 200
+/** For what rounds and apply hold, once the view is had: shorter than the deadlock_timeout, so that this one gives way. */
+const turnTimeout = '900ms'
 
-/** Builds and swaps; the caller commits. `oid` is the old view's. Throws Superseded, an OperatorError, or what the server says. */
-export async function rebuild(session: Session, stored: StoredView, oid: string): Promise<void> {
+/** Between two attempts, in ms: those who queued behind the last one, readers and rounds, have their turn. */
+const betweenAttemptsMs = 1_000
+
+/**
+ * Builds and swaps; the caller commits. `oid` is the old view's; returns the new one's. Throws Superseded, an OperatorError, or what
+ * the server says.
+ */
+export async function rebuild(session: Session, stored: StoredView, oid: string): Promise<string> {
   const { compiled, schedule } = stored
   const { schema, name } = compiled.view
   const old = quoteQualified(schema, name)
   const beside = quoteQualified(schema, `pgfresh_new_${Number(schedule)}`)
-  await refuseDependents(session, old, oid)
   const [facts] = await session.rows(
     `select pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(c.relowner)) as owner, pg_catalog.array_to_string(c.reloptions, ', ') as options,
-       (select pg_catalog.quote_ident(t.spcname) from pg_catalog.pg_tablespace t where t.oid = c.reltablespace) as tablespace
-     from pg_catalog.pg_class c where c.oid = $1::oid`,
-    [oid],
+       (select pg_catalog.quote_ident(t.spcname) from pg_catalog.pg_tablespace t where t.oid = c.reltablespace) as tablespace,
+       n.nspname = $2 and c.relname = $3 as declared, c.oid::regclass::text as name
+     from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace where c.oid = $1::oid`,
+    [oid, schema, name],
   )
   if (facts === undefined) throw new Superseded()
+  if (facts.declared !== 't') throw anotherView(text(facts, 'name'), old)
+  await refuseDependents(session, old, oid)
+  const owner = text(facts, 'owner')
   const options = facts.options == null || facts.options === '' ? '' : ` with (${facts.options})`
   const tablespace = facts.tablespace == null ? '' : ` tablespace ${facts.tablespace}`
-  await session.run(
-    `${tag(`build ${schema}.${name}`)} create materialized view ${beside}${options}${tablespace} as ${compiled.query}\n`,
+  const built = await session.run(
+    `${tag(`build ${schema}.${name}`)} create materialized view ${beside}${options}${tablespace} as ${compiled.query}\n with no data;
+     alter materialized view ${beside} owner to ${owner};
+     refresh materialized view ${beside};
+     select ${quoteLiteral(beside)}::regclass::oid as oid`,
   )
   const renames = await buildIndexes(session, stored, { oid, beside })
   const carried = (await session.rows(carryOverSql, [oid, beside])).map((row) => text(row, 'sql'))
-  for (const sql of [...carried, `alter materialized view ${beside} owner to ${text(facts, 'owner')}`])
-    await session.run(sql)
-  await lockOld(session, old, text(facts, 'owner'), schedule)
-  await refuseDependents(session, old, oid)
-  const swapped = await session.run(`
-    drop materialized view ${old};
-    alter materialized view ${beside} rename to ${quoteIdentifier(name)};
-    ${renames.join('\n')}
-    select pgfresh.view_swapped(${Number(schedule)}, ${quoteLiteral(stored.fingerprint)}, ${Number(oid)}, ${quoteLiteral(old)}::regclass) as swapped`)
-  if (swapped.at(-1)?.[0]?.swapped !== 't') throw new Superseded()
+  for (const sql of carried) await session.run(sql)
+  await swap(session, stored, { old, oid, owner, beside, renames })
+  return text(built.at(-1)?.[0] ?? {}, 'oid')
+}
+
+function anotherView(named: string, declared: string): OperatorError {
+  return new OperatorError({
+    message: `the schedule's row names ${named}, but the definition whose query has changed is about ${declared}`,
+    hint: 'Run "pgfresh apply", which sets the row back.',
+  })
 }
 
 /** The old one's indexes on the new one, under other names for now; returns what gives them their names back. */
@@ -120,27 +137,70 @@ function elsewhere(
   return `create ${shown[1] ?? ''}index ${names.as} on ${names.beside}${definition.slice(shown[0].length)}`
 }
 
-/**
- * By savepoints, so that what was built isn't lost because a reader was there for a second. What rounds and apply may hold
- * for a while is locked before the view is, since readers wait for that one. (LOCK TABLE refuses materialized views; giving one to whom
- * it belongs changes nothing under the same lock.)
- */
-async function lockOld(session: Session, old: string, owner: string, schedule: string): Promise<void> {
+interface Swap {
+  readonly old: string
+  readonly oid: string
+  readonly owner: string
+  readonly beside: string
+  readonly renames: readonly string[]
+}
+
+/** By savepoints, so that what was built isn't lost because a reader was there for a second, or a round had the state row. */
+async function swap(session: Session, stored: StoredView, parts: Swap): Promise<void> {
   for (let attempt = 1; ; attempt += 1) {
     try {
-      await session.run(
-        `savepoint swap; ${setLocal({ lock_timeout: '30s' })};
-         select from pgfresh.view v where v.schedule = ${BigInt(schedule)} for no key update; select from pgfresh.state for no key update;
-         ${setLocal({ lock_timeout: swapTimeout })}; alter materialized view ${old} owner to ${owner}; ${setLocal({ lock_timeout: '10s' })}; release swap`,
-      )
+      await lockOld(session, stored, parts, attempt % patientEvery === 0 ? patientTimeout : lockTimeout)
+      await exchange(session, stored, parts)
       return
     } catch (error) {
-      if (sqlstateOf(error) !== sqlstate.lockNotAvailable || attempt === lockAttempts) throw error
+      const state = sqlstateOf(error)
+      if (state !== sqlstate.lockNotAvailable && state !== sqlstate.deadlockDetected) throw error
+      if (attempt === lockAttempts) throw neverFree(parts.old, error)
       await session.run('rollback to swap; release swap')
-      // Those who queued behind it, readers and rounds, have their turn.
       await sleep(betweenAttemptsMs)
     }
   }
+}
+
+/**
+ * The view first: whoever reads it may keep it for long, and rounds and apply, who need the rows, mustn't wait for that. (LOCK TABLE
+ * refuses materialized views; giving one to whom it belongs changes nothing under the same lock.)
+ */
+async function lockOld(
+  session: Session,
+  { schedule }: StoredView,
+  parts: Swap,
+  timeout: string,
+): Promise<void> {
+  await session.run(
+    `savepoint swap; ${setLocal({ lock_timeout: timeout })}; alter materialized view ${parts.old} owner to ${parts.owner};
+     ${setLocal({ lock_timeout: turnTimeout })}; select from pgfresh.view v where v.schedule = ${BigInt(schedule)} for no key update;
+     select from pgfresh.state for no key update`,
+  )
+}
+
+/** Under the locks. */
+async function exchange(session: Session, stored: StoredView, parts: Swap): Promise<void> {
+  const { schedule, compiled, fingerprint } = stored
+  const { old, oid, beside, renames } = parts
+  await refuseDependents(session, old, oid)
+  const [now] = await session.rows('select pg_catalog.to_regclass($1)::oid = $2::oid as same', [old, oid])
+  if (now?.same !== 't') throw new Superseded()
+  const swapped = await session.run(`
+    drop materialized view ${old};
+    alter materialized view ${beside} rename to ${quoteIdentifier(compiled.view.name)};
+    ${renames.join('\n')}
+    select pgfresh.view_swapped(${Number(schedule)}, ${quoteLiteral(fingerprint)}, ${Number(oid)}, ${quoteLiteral(old)}::regclass,
+      ${quoteLiteral(JSON.stringify(compiled.key))}::jsonb) as swapped`)
+  if (swapped.at(-1)?.[0]?.swapped !== 't') throw new Superseded()
+}
+
+function neverFree(old: string, cause: unknown): OperatorError {
+  return new OperatorError({
+    message: `${old} could not be locked for the swap in ${lockAttempts} attempts (${cause instanceof Error ? cause.message : String(cause)})`,
+    hint: 'Transactions that have read it keep it locked until they end: end the long ones.',
+    cause,
+  })
 }
 
 /** Views over it would go with it. */

@@ -6,7 +6,7 @@ import type { Row } from '../db/session.ts'
 import { text } from '../materialization/store.ts'
 import { jitterMs, nextTicks, shareOf, UnreadableCron } from './schedule.ts'
 
-/** When a view is due again, as SQL over its schedule's row `s`; `error`: the row says nothing that can be reckoned with. */
+/** When a view is due again, as SQL; `error`: the row says nothing that can be reckoned with. */
 export interface NextRefresh {
   readonly nextAt: string
   readonly error: string | null
@@ -17,7 +17,7 @@ export interface NextRefresh {
  * not made up for. `timing` has `every`, `cron`, `time_zone`. A tick is the moment itself: jitter comes when it has come (startDelayMs).
  */
 export function nextRefresh(timing: Row, nowMs: number, from: string): NextRefresh {
-  if (timing.every != null) return { nextAt: afterInterval(from), error: null }
+  if (timing.every != null) return { nextAt: afterInterval(timing.every, from), error: null }
   if (timing.cron == null) return { nextAt: 'null', error: null }
   try {
     const { next } = nextTicks(timing.cron, text(timing, 'time_zone'), new Date(nowMs))
@@ -28,18 +28,21 @@ export function nextRefresh(timing: Row, nowMs: number, from: string): NextRefre
   }
 }
 
-/** An interval that leads past the end of all timestamps means never: one row's error here would be every view's. */
-function afterInterval(from: string): string {
+function afterInterval(every: string, from: string): string {
   return `case when ${from}::timestamptz is null then pg_catalog.clock_timestamp()
-    when s.refresh_interval < interval '10000 years' then ${from}::timestamptz + s.refresh_interval else 'infinity' end`
+    else pgfresh.view_later(${from}::timestamptz, ${quoteLiteral(every)}::interval) end`
 }
 
 /**
- * What a moment was reckoned from, as SQL over the schedule's row `s`; pgfresh.view_schedule() has the same. The name comes first:
+ * What a moment was reckoned from, as SQL over the schedule's row; pgfresh.view_schedule() has the same. The name comes first:
  * about another view nothing is known that was known of this one.
  */
-export const reckonedFor =
-  'pg_catalog.jsonb_build_array(s.materialized_view_name, s.refresh_interval, s.cron, s.time_zone)::text'
+export function reckonedForOf(row: string): string {
+  return `pg_catalog.jsonb_build_array(${row}.materialized_view_name, ${row}.refresh_interval, ${row}.cron, ${row}.time_zone)::text`
+}
+
+/** The same over the row `s`. */
+export const reckonedFor = reckonedForOf('s')
 
 /** The view's name in such a text; null where there is none. */
 export function nameReckonedFor(reckoned: string | null): string | null {

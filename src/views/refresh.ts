@@ -8,7 +8,7 @@ import { sqlstate, sqlstateOf } from '../db/sqlstate.ts'
 import { begin, setLocal, tag } from '../db/transaction.ts'
 import type { TableName } from '../materialization/compiled.ts'
 import { text } from '../materialization/store.ts'
-import { explainFailure } from './failure.ts'
+import { explainFailure, type FailedAttempt } from './failure.ts'
 import { lockSql } from './lock.ts'
 import type { AttemptContext, Mark } from './mark.ts'
 import { rebuild } from './rebuild.ts'
@@ -45,6 +45,9 @@ const longestTimeoutMs = 2_147_483_647
  */
 const lockTimeout = { blocking: '1500ms', concurrently: '10s' } as const
 
+/** People's settings may be others: moments and intervals are stored, and compared with what is stored, in these. */
+const ourForms = { DateStyle: 'ISO, MDY', IntervalStyle: 'postgres' } as const
+
 /** Refreshes a view whose attempt was marked. Throws a RefreshFailure, or Superseded; the caller rolls back. */
 export async function refresh(context: AttemptContext & Mark): Promise<Refreshed | NotRefreshed> {
   const { session, view, stored } = context
@@ -56,8 +59,9 @@ export async function refresh(context: AttemptContext & Mark): Promise<Refreshed
   const concurrently = found.concurrently === 't'
   const built = view.rebuild && stored !== undefined
   const begun = performance.now()
+  let { oid } = view
   try {
-    if (built) await rebuild(session, stored, view.oid)
+    if (built) oid = await rebuild(session, stored, view.oid)
     else {
       const { settings } = stored?.compiled ?? {}
       const wait = settings?.lock_timeout ?? lockTimeout[concurrently ? 'concurrently' : 'blocking']
@@ -70,16 +74,29 @@ export async function refresh(context: AttemptContext & Mark): Promise<Refreshed
     throw failureOf(error, context, found, {
       ms: performance.now() - begun,
       concurrently: concurrently && !built,
+      built,
     })
   }
+  await session.run(setLocal(ourForms))
   const [clock] = await session.rows(
     `select extract(epoch from pg_catalog.clock_timestamp()) * 1000 as now_ms, s.refresh_interval as every, s.cron, s.time_zone,
-       ${reckonedFor} as reckoned_for
+       ${reckonedFor} as reckoned_for, pg_catalog.to_regclass($2)::oid = $3::oid as same
      from (values (1)) one left join pgfresh.materialized_view_refresh_schedule s on s.id = $1::bigint`,
-    [view.schedule],
+    [view.schedule, quoteQualified(name.schema, name.name), oid],
   )
+  // Renamed or dropped, and another in its place, between the look and the refresh, which goes by name.
+  if (clock?.same !== 't') throw new RefreshFailure(`${view.name} became another view in the middle`)
   await session.run(
-    finishSql(context, { contains, name, concurrently: built ? null : concurrently }, clock ?? {}),
+    finishSql(
+      context,
+      {
+        contains,
+        oid,
+        concurrently: built ? null : concurrently,
+        insertedBefore: built ? '0' : text(found, 'inserted'),
+      },
+      clock,
+    ),
   )
   return { kind: 'refreshed', ms: performance.now() - startedAt, built, concurrently, name }
 }
@@ -108,7 +125,8 @@ async function open({ session, view, stored, row, attemptedAt }: AttemptContext 
         pg_catalog.pg_has_role(c.relowner, 'USAGE') or case when pg_catalog.current_setting('server_version_num')::integer >= 170000
           then pg_catalog.has_table_privilege(c.oid, 'MAINTAIN') else false end as may,
         c.relispopulated and exists (select from pg_catalog.pg_index i where i.indrelid = c.oid and i.indisunique and i.indisvalid
-          and i.indimmediate and i.indpred is null and i.indexprs is null) as concurrently
+          and i.indimmediate and i.indpred is null and i.indexprs is null) as concurrently,
+        pg_catalog.pg_stat_get_xact_tuples_inserted(c.oid) as inserted
       from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace where c.oid = ${BigInt(view.oid)} and c.relkind = 'm';
       select pg_catalog.pg_current_snapshot() as snapshot`)
     if (results.at(-3)?.[0]?.mine !== 't') {
@@ -134,13 +152,12 @@ function failureOf(
   error: unknown,
   { row }: AttemptContext & Mark,
   found: Row,
-  { ms, concurrently }: { readonly ms: number; readonly concurrently: boolean },
+  how: Pick<FailedAttempt, 'ms' | 'concurrently' | 'built'>,
 ): RefreshFailure {
   const message = explainFailure(error, {
     longest: text(row, 'longest'),
     longestMs: longestMs(row),
-    ms,
-    concurrently,
+    ...how,
     mayRefresh: found.may === 't',
     role: text(found, 'role'),
     owner: text(found, 'owner'),
@@ -150,15 +167,18 @@ function failureOf(
 
 interface Contents {
   readonly contains: string
-  readonly name: TableName
+  /** The view's; of one that was built anew, the new one's. */
+  readonly oid: string
   /** Null: it was built anew. */
   readonly concurrently: boolean | null
+  /** What the session had counted as inserted into the view before, and has not handed to the server's statistics yet. */
+  readonly insertedBefore: string
 }
 
 /** `clock`: what the schedule's row says now, which may not be what it said at the mark. */
 function finishSql(
   { view, row, attemptedAt, trigger, daemon }: AttemptContext & Mark,
-  { contains, name, concurrently }: Contents,
+  { contains, oid, concurrently, insertedBefore }: Contents,
   clock: Row,
 ): string {
   const id = BigInt(view.schedule)
@@ -170,7 +190,7 @@ function finishSql(
   const literal = (value: string | null | undefined) => (value == null ? 'null' : quoteLiteral(value))
   // What people said while it ran stands: another moment, or what is settled by now from another row than was read just now.
   return `select pgfresh.log_key(c.id, 32767::smallint, 'A', null, null) from pgfresh.capture c
-      where c.retired_at is null and c.source = pg_catalog.to_regclass(${quoteLiteral(quoteQualified(name.schema, name.name))})::oid;
+      where c.retired_at is null and c.source = ${BigInt(oid)};
     update pgfresh.view_state v set refreshed_at = pg_catalog.statement_timestamp(), failures = 0, error = ${literal(error)},
       contains = ${quoteLiteral(contains)}::pg_snapshot,
       next_at = case
@@ -180,23 +200,20 @@ function finishSql(
         else ${nextAt} end
     from pgfresh.materialized_view_refresh_schedule s where v.schedule = ${id} and s.id = ${id} and v.attempted_at = ${moment(attemptedAt)};
     insert into pgfresh.materialized_view_refresh_schedule_execution
-      (materialized_view_refresh_schedule_id, started_at, ended_at, outcome, triggered_by, concurrent, daemon)
+      (materialized_view_refresh_schedule_id, started_at, ended_at, outcome, triggered_by, concurrent, rows, bytes, daemon)
     values (${id}, ${moment(attemptedAt)}, pg_catalog.clock_timestamp(), 'refreshed', ${quoteLiteral(trigger)},
-      ${concurrently === null ? 'null' : concurrently}, ${quoteLiteral(daemon)});
+      ${concurrently === null ? 'null' : concurrently}, ${rowsSql({ oid, concurrently, insertedBefore })},
+      pg_catalog.pg_total_relation_size(${BigInt(oid)}), ${quoteLiteral(daemon)});
     commit`
 }
 
-/** Rows and bytes after it, for the history. Behind the commit, so that nobody waits for the count: where it fails they stay unknown. */
-export async function measure(
-  { session, view, attemptedAt }: AttemptContext & Mark,
-  { name }: Refreshed,
-): Promise<void> {
-  const qualified = quoteQualified(name.schema, name.name)
-  const counting = session.run(`${begin()} update pgfresh.materialized_view_refresh_schedule_execution e
-      set rows = (select pg_catalog.count(*) from ${qualified}), bytes = pg_catalog.pg_total_relation_size(${quoteLiteral(qualified)})
-    where e.materialized_view_refresh_schedule_id = ${BigInt(view.schedule)} and e.ended_at >= ${moment(attemptedAt)} and e.started_at = ${moment(attemptedAt)}; commit`)
-  await counting.catch((error: unknown) => {
-    if (session.lost) throw error
-    return session.rollback()
-  })
+/**
+ * How many rows it has now, without reading it: what the refresh says that it wrote. Null where that isn't all of it (CONCURRENTLY writes
+ * what differs) or isn't counted (track_counts). A query over the view would be planned as the daemon, and then its owner's index
+ * expressions, or what the owner has put in its place, could run as the daemon.
+ */
+function rowsSql({ oid, concurrently, insertedBefore }: Omit<Contents, 'contains'>): string {
+  if (concurrently === true) return 'null'
+  return `case when pg_catalog.current_setting('track_counts')::boolean
+        then pg_catalog.pg_stat_get_xact_tuples_inserted(${BigInt(oid)}) - ${BigInt(insertedBefore)} end`
 }

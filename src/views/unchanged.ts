@@ -7,15 +7,16 @@ import type { StoredView } from '../materialization/store.ts'
 
 /**
  * True, as SQL, if nothing has changed that the view reads. A prompt goes when an attempt begins, before its snapshot is taken: if the
- * last attempt was a refresh, or was left out, none means that all that was read from the log is in the view. (Failures alone don't
- * tell: apply takes them back. Of one that was left out, and is too old for the history, nobody knows: it is refreshed.)
+ * last attempt was a refresh, or was left out, none means that all that was read from the log is in the view. (A moment that is
+ * yet to come was written by a clock that was ahead, and tells nothing. Of one that was left out, and is too old for the history, nobody knows: it is refreshed.)
  */
 export function unchangedSql({ schedule, compiled }: StoredView): string {
   const sources = compiled.routes.map((route) => quoteLiteral(route.sourceOid))
   const captured = `select c.id from pgfresh.capture c where c.source in (${sources.join(', ')})`
   if (sources.length === 0) return 'false'
   return `(not exists (select from pgfresh.view_prompt p where p.schedule = ${BigInt(schedule)})
-    and exists (select from pgfresh.view_state v where v.schedule = ${BigInt(schedule)} and (v.refreshed_at >= v.attempted_at
+    and exists (select from pgfresh.view_state v where v.schedule = ${BigInt(schedule)}
+      and greatest(v.refreshed_at, v.attempted_at) <= pg_catalog.now() + interval '1 minute' and (v.refreshed_at >= v.attempted_at
       or exists (select from pgfresh.materialized_view_refresh_schedule_execution e where e.materialized_view_refresh_schedule_id = v.schedule
         and e.ended_at >= v.attempted_at and e.started_at = v.attempted_at and e.outcome = 'skipped')))
     and (select pg_catalog.count(distinct c.source) from pgfresh.capture c where c.retired_at is null and c.source in (${sources.join(', ')})) = ${new Set(sources).size}

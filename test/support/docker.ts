@@ -2,7 +2,7 @@
  * Is there a Docker engine, and which images does it have? Asked over its socket with plain HTTP, so that the answer costs a few
  * milliseconds and no library: every run of the tests asks, also where Docker is installed and no registry can be reached.
  *
- * It promises to answer within a second and never to throw, pull or start anything. Called by source.ts and the container tests.
+ * It promises to answer within a second for each socket that there is, and never to throw, pull or start anything. Called by source.ts and the container tests.
  */
 import { existsSync } from 'node:fs'
 import { type RequestOptions, request } from 'node:http'
@@ -41,6 +41,7 @@ function addresses(env: NodeJS.ProcessEnv): Address[] {
   }
   if (named.startsWith('unix://')) return [{ socketPath: named.slice('unix://'.length) }]
   if (!named.startsWith('tcp://') || env.DOCKER_TLS_VERIFY === '1') return []
+  if (!URL.canParse(named)) return []
   const { hostname, port } = new URL(named)
   return [{ host: hostname, port: port === '' ? 2375 : Number(port) }]
 }

@@ -57,8 +57,14 @@ export default async function setup(project: TestProject): Promise<() => Promise
 }
 
 async function startServers(majors: readonly Major[]): Promise<SharedServer[]> {
-  const source = await chooseSource(majors, process.env)
-  const servers = await startAll(source, majors)
+  let source = await chooseSource(majors, process.env)
+  const servers = await startAll(source, majors).catch((error: unknown) => {
+    // An engine that answers need not be one that works; whoever asked for containers wants to hear of it.
+    if (source.kind !== 'containers' || process.env.PGFRESH_TEST_CONTAINERS === '1') throw error
+    const why = error instanceof Error ? error.message : String(error)
+    source = { kind: 'embedded', why: `containers can't be started: ${why}` }
+    return startAll(source, majors)
+  })
   const own =
     source.kind === 'embedded' ? '' : '; tests that crash or configure a server start an embedded one'
   const numbers = servers.map((server) => server.major).join(', ')

@@ -18,7 +18,7 @@ export const execute: Execute = async (context) => {
   const { options, log } = context
   const heartbeat = new Heartbeat({ file: options.healthFile ?? defaultBeatFile(), log })
   // Before apply, which may build indexes for longer than any probe waits.
-  heartbeat.start()
+  if (!options.untilIdle || options.healthFile !== null) heartbeat.start()
   try {
     return await applyAndRun(context, heartbeat)
   } finally {
@@ -49,6 +49,8 @@ async function applyAndRun(context: CommandContext, heartbeat: Heartbeat): Promi
       version,
       heartbeat,
     })
+    if (untilIdle && remainder.paused.length > 0)
+      stderr.write(`Work of what is paused waits for "pgfresh resume": ${remainder.paused.join(', ')}.\n`)
     const left = untilIdle ? whatIsLeft(remainder, signal.aborted) : null
     if (left === null) return 0
     stderr.write(`${left}\n`)

@@ -3,7 +3,7 @@
  *
  * Sources change between refreshes, so a difference alone is none: it is drift where nothing is about to mend it. No writer waits for
  * this, and no refresh but one that isn't concurrent: that one waits while the view is read, and while its query runs only where
- * they differ. Called by the verify command.
+ * they differ. Nobody's query but this role's own is run. Called by the verify command.
  */
 import type { Session } from '../../db/session.ts'
 import { sqlstate, sqlstateOf } from '../../db/sqlstate.ts'
@@ -57,6 +57,9 @@ interface Subject {
     readonly name: TableName
     /** Null: a row of people's own. */
     readonly stored: StoredView | null
+    /** To whom it belongs, and who asks. */
+    readonly owner: string
+    readonly role: string
   } | null
 }
 
@@ -100,7 +103,9 @@ async function compare(
 ): Promise<ViewVerification | null> {
   if (content === null) return failed(view, `there is no materialized view ${facts.written}`)
   if (facts.rebuild || !facts.populated) return { ...nothingCompared(view), ...judge(facts, false) }
-  const { name, stored } = content
+  const { name, stored, owner, role } = content
+  // Its query runs functions that its owner chose: with another role's rights they would do what they may not.
+  if (owner !== role) return failed(view, `it belongs to ${owner}: verify it as that role, not as ${role}`)
   await session.run(
     setLocal({
       work_mem: workMem,
@@ -147,7 +152,7 @@ async function subjectOf(session: Session, schedule: string): Promise<Subject> {
      select pg_catalog.to_jsonb(e)::text as facts, pg_catalog.to_jsonb(pg_catalog.now()) #>> '{}' as at,
        (select pg_catalog.jsonb_build_object('schedule', d.schedule::text, 'targetOid', d.target::text, 'fingerprint', d.fingerprint,
          'compiled', d.compiled, 'rebuild', d.rebuild) from pgfresh.view d where d.schedule = e.schedule::bigint) as stored,
-       n.nspname as schema, c.relname as name
+       n.nspname as schema, c.relname as name, pg_catalog.pg_get_userbyid(c.relowner) as owner, current_user as role
      from e left join pg_catalog.pg_class c on c.oid = e.oid::pg_catalog.oid
      left join pg_catalog.pg_namespace n on n.oid = c.relnamespace ${tag('verify: view')}`,
     [schedule],
@@ -157,7 +162,8 @@ async function subjectOf(session: Session, schedule: string): Promise<Subject> {
   const view = viewReport(facts, text(row, 'at'))
   if (row.schema == null || row.name == null) return { facts, view, content: null }
   const stored = row.stored == null ? null : (JSON.parse(row.stored) as StoredView)
-  return { facts, view, content: { name: { schema: row.schema, name: row.name }, stored } }
+  const content = { name: { schema: row.schema, name: row.name }, stored }
+  return { facts, view, content: { ...content, owner: text(row, 'owner'), role: text(row, 'role') } }
 }
 
 function failed(view: ViewReport, error: string): ViewVerification {

@@ -200,6 +200,25 @@ forEachMajor((major) => {
     expect(await log.news()).toEqual(['ticket T'])
   })
 
+  test('a temporary child of another session is no part of what anybody else reads', async () => {
+    const project = await createProject(
+      major,
+      'create table venue (id int primary key); create table ticket (venue_id int, price int); insert into venue values (1), (2)',
+    )
+    await project.materialize(definition)
+    await project.drain()
+    const log = new LogReader(project)
+    await log.news()
+    const client = await project.database.connect()
+    await client.query('create temporary table mine () inherits (ticket); insert into mine values (1, 5)')
+
+    await look(project)
+    expect(await log.news()).toEqual([])
+    await client.query('drop table mine')
+    await look(project)
+    expect(await log.news()).toEqual([])
+  })
+
   test('a table that is captured anew is known as it is then', async () => {
     const project = await venues(major)
     await project.materialize(

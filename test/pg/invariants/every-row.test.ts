@@ -78,7 +78,7 @@ forEachMajor((major) => {
         insert into sale select n, n, n from generate_series(1, 10000) n`)
       await project.materialize(ratio)
 
-      expect(await project.drain()).toEqual({ quarantined: 1, failing: [] })
+      expect(await project.drain()).toEqual({ quarantined: 1, failing: [], paused: [] })
       await project.expectFresh({
         stored: 'select id, ratio, materialized_at is not null from venue where id <> 4321',
         expected:
@@ -89,7 +89,7 @@ forEachMajor((major) => {
       ])
 
       await project.query('update venue set seats = 3 where id = 4321')
-      expect(await project.drain()).toEqual({ quarantined: 0, failing: [] })
+      expect(await project.drain()).toEqual({ quarantined: 0, failing: [], paused: [] })
       await project.expectFresh({
         stored: 'select ratio from venue where id = 4321',
         expected: 'select 4321 / 3',

@@ -104,7 +104,7 @@ forEachMajor((major) => {
         execute 'create materialized view beside as ' || pg_get_viewdef(v.target);
         drop materialized view by_country; alter materialized view beside rename to by_country;
         create unique index by_country_pgfresh_key on by_country (country_id);
-        perform pgfresh.view_swapped(v.schedule, v.fingerprint, v.target, 'by_country'::regclass);
+        perform pgfresh.view_swapped(v.schedule, v.fingerprint, v.target, 'by_country'::regclass, v.compiled -> 'key');
       end $$`)
 
       expect(stepLines(await planFor(database.url, chain))).toEqual([])

@@ -89,6 +89,13 @@ const cases: Readonly<Record<string, ViewCase>> = {
       '  Refresh a view less often, or materialize columns: they are kept fresh row by row.',
     ],
   },
+  'an interval with a negative part': {
+    written: { ...fine, every: '1 mon -29 days' },
+    expected: [
+      "v.ts:10: refresh.every: '1 mon -29 days' has a negative part",
+      "  Write it without: '29 days', say.",
+    ],
+  },
   'a cron text that never comes': {
     written: { query: fine.query, cron: '0 0 30 2 *' },
     expected: ['v.ts:10: refresh: cron "0 0 30 2 *" never comes'],

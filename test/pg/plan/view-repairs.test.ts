@@ -2,6 +2,9 @@
  * Declared views that people changed by hand, that no file declares any more, and those of other projects.
  */
 import { describe, expect, it } from 'vitest'
+import { Session } from '../../../src/db/session.ts'
+import { giveBack } from '../../../src/views/attempt.ts'
+import type { DueView } from '../../../src/views/look.ts'
 import { forEachMajor, type TestDatabase } from '../../support/database.ts'
 import { venue } from './cinema.ts'
 import { cinemaDatabase } from './cinema-database.ts'
@@ -14,6 +17,19 @@ const sold: WrittenView = {
 }
 const asked: WrittenView = { query: 'select 1 as one' }
 const schedule = 'pgfresh.materialized_view_refresh_schedule'
+
+/** `sold` as it was seen before an attempt. */
+const seen: DueView = {
+  schedule: '1',
+  name: 'sold',
+  oid: '1',
+  populated: true,
+  rebuild: false,
+  attemptedAt: null,
+  nextAt: null,
+  failures: 3,
+  requested: true,
+}
 
 const rows = (database: TestDatabase) =>
   database.query(
@@ -81,6 +97,27 @@ forEachMajor((major) => {
       expect(await rows(database)).toEqual([{ ...soldRow, enabled: false }])
     })
 
+    it('by writing another row is asked for and paused by that one, which is not left out the first time', async () => {
+      const database = await cinemaDatabase(major)
+      const definition = views({ sold: { ...sold, skipUnchanged: true } })
+      await applyTo(database.url, definition)
+      await database.query(
+        `delete from ${schedule}; insert into ${schedule} (materialized_view_name) values ('sold')`,
+      )
+
+      expect(await database.query(`select pgfresh.scheduled('sold'::regclass)::int as row`)).toEqual([
+        { row: 2 },
+      ])
+      expect(await database.query(`select pgfresh.pause('sold') as paused`)).toEqual([{ paused: true }])
+      expect(await database.query(`select enabled from ${schedule}`)).toEqual([{ enabled: false }])
+      await applyTo(database.url, definition)
+      expect(await database.query('select schedule::int, reason from pgfresh.view_prompt')).toEqual([
+        { schedule: 2, reason: 'change' },
+      ])
+      expect(await database.query('select schedule::int from pgfresh.view')).toEqual([{ schedule: 2 }])
+      // Broken: what changed while the row was nobody's is known to the old id alone, and the view is left out as unchanged.
+    })
+
     it('by dropping the view is made again, and due', async () => {
       const { lines, database } = await repaired(
         `insert into pgfresh.view_state (schedule, failures, error) values (1, 5, 'it is gone'); drop materialized view sold`,
@@ -91,7 +128,7 @@ forEachMajor((major) => {
       ])
       expect(await rows(database)).toEqual([soldRow])
       expect(await database.query('select failures, error from pgfresh.view_state')).toEqual([
-        { failures: 0, error: null },
+        { failures: 1, error: null },
       ])
     })
 
@@ -204,6 +241,34 @@ forEachMajor((major) => {
         "venue reads materialized view sold, which has no definition and no row in the refresh schedule: refreshes that others make aren't seen",
       ])
     })
+  })
+
+  it('an apply in the middle of an attempt takes neither that back nor what it was made for', async () => {
+    const database = await cinemaDatabase(major)
+    await applyTo(database.url, views({ sold }))
+    const state = () =>
+      database.query('select attempted_at is null as none, failures from pgfresh.view_state')
+    const outcomes = () =>
+      database.query('select outcome from pgfresh.materialized_view_refresh_schedule_execution order by id')
+    const at = '2026-01-01 12:00:00.123456+00'
+    const marked = `update pgfresh.view_state set attempted_at = '${at}', failures = 4`
+    await database.query(`insert into pgfresh.view_state (schedule) values (1); ${marked}`)
+
+    await applyTo(database.url, views({ sold: { ...sold, maximumExecutionDuration: '20 minutes' } }))
+    expect(await state()).toEqual([{ none: false, failures: 1 }])
+
+    const session = await Session.open({ url: database.url }, 'test')
+    const back = () => giveBack(session, seen, { attemptedAt: at, trigger: 'request', row: {} }, 'd')
+    await back()
+    expect(await state()).toEqual([{ none: true, failures: 1 }])
+    expect(await outcomes()).toEqual([{ outcome: 'cancelled' }])
+    // It has said how it ended: nothing is left to be given back.
+    await database.query(marked)
+    await back()
+    expect(await state()).toEqual([{ none: false, failures: 4 }])
+    expect(await outcomes()).toEqual([{ outcome: 'cancelled' }])
+    await session.close()
+    // Broken: with no failures a crash of that attempt is no crash, and the view is not due again.
   })
 
   it('views of two projects leave each other alone, and what each of them captures', async () => {

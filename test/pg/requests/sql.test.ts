@@ -63,6 +63,62 @@ forEachMajor((major) => {
     await project.query(`select pgfresh.refresh('rated')`)
   })
 
+  test('no name of the schedule is read as the caller would have it', async () => {
+    const project = await ratedProject(major)
+    const low = await project.database.createRole()
+    await project.query(
+      `grant usage on schema pgfresh to ${low.name}; create schema evil authorization ${low.name};
+       insert into pgfresh.materialized_view_refresh_schedule (materialized_view_name) values ('unseen')`,
+    )
+    const theirs = await project.database.connect({
+      connectionString: low.url,
+      options: '-c search_path=evil,pg_catalog,public',
+    })
+    await theirs.query(`
+      create materialized view evil.rated as select 1 as one; create materialized view evil.unseen as select 1 as one;
+      create table evil.proof as select current_user::text as who limit 0; grant insert on evil.proof to public;
+      create function evil.eq(oid, oid) returns boolean language plpgsql as $$ begin
+        insert into evil.proof values (current_user); return $1 operator(pg_catalog.=) $2; end $$;
+      create function evil.eq(bigint, bigint) returns boolean language plpgsql as $$ begin
+        insert into evil.proof values (current_user); return $1 operator(pg_catalog.=) $2; end $$;
+      create operator evil.= (leftarg = oid, rightarg = oid, procedure = evil.eq);
+      create operator evil.= (leftarg = bigint, rightarg = bigint, procedure = evil.eq)`)
+    for (const view of ['evil.rated', 'evil.unseen']) {
+      for (const ask of ['refresh', 'pause', 'resume']) {
+        await expect(theirs.query(`select pgfresh.${ask}('${view}'::pg_catalog.regclass)`)).rejects.toThrow(
+          ask === 'refresh' ? 'has no row in the refresh schedule' : 'nothing is materialized on',
+        )
+      }
+    }
+    await expect(theirs.query(`select pgfresh.pause('public.rated'::pg_catalog.regclass)`)).rejects.toThrow(
+      'may not update',
+    )
+    expect(await project.query('select who from evil.proof')).toEqual([])
+    expect(
+      await project.query('select from pgfresh.materialized_view_refresh_schedule where enabled'),
+    ).toHaveLength(2)
+    // Broken: the function that runs as our owner looks up names or operators where the caller says.
+  })
+
+  test('a view that is dropped and made again is asked for at once, and all its rows are paused', async () => {
+    const project = await ratedProject(major)
+    await project.query(`drop materialized view rated; create materialized view rated as select 7 as value;
+      insert into pgfresh.materialized_view_refresh_schedule (materialized_view_name) values ('public.rated'), ('sales.rated')`)
+    const enabled = async () =>
+      (
+        await project.query<{ name: string }>(
+          'select materialized_view_name as name from pgfresh.materialized_view_refresh_schedule where enabled order by id',
+        )
+      ).map(({ name }) => name)
+
+    await project.query(`select pgfresh.refresh('rated')`)
+    expect(await project.query(`select pgfresh.pause('rated') as paused`)).toEqual([{ paused: true }])
+    expect(await enabled()).toEqual(['sales.rated'])
+    expect(await project.query(`select pgfresh.pause('rated') as paused`)).toEqual([{ paused: false }])
+    expect(await project.query(`select pgfresh.resume('rated') as resumed`)).toEqual([{ resumed: true }])
+    expect(await enabled()).toEqual(['rated', 'public.rated', 'sales.rated'])
+  })
+
   test('who may neither update a view nor owns it may not ask', async () => {
     const project = await ratedProject(major)
     const role = await project.database.createRole()

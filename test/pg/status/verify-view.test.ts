@@ -192,6 +192,38 @@ forEachMajor((major) => {
     })
   })
 
+  test.each([
+    ['declared', true],
+    ["of people's own", false],
+  ])(
+    'a view %s that belongs to another role is not computed: its functions would have our rights',
+    async (_, declared) => {
+      const database = await freshDatabase(major)
+      await makeEvents(database)
+      const owner = await database.createRole()
+      await database.query('create table called (by_whom text)')
+      await database.query(`create function who(bigint) returns bigint language plpgsql as $$ begin
+      insert into public.called values (current_user); return $1; exception when read_only_sql_transaction then
+        raise exception 'called by %', current_user; end $$`)
+      await database.query('grant insert, select on called to public')
+      const id = await makeView(database, { declared, query: 'select who(id) as id from event' })
+      await database.query('truncate called')
+      await database.query(`alter materialized view big_event owner to ${owner.name}`)
+
+      const found = await verifyAs(database, id)
+      const [me] = await database.query<{ name: string }>('select current_user as name')
+      expect(found).toMatchObject({
+        result: 'failed',
+        rows: null,
+        error: `it belongs to ${owner.name}: verify it as that role, not as ${me?.name}`,
+      })
+
+      // To be a member of the owner is not to be the owner.
+      await database.query(`alter materialized view big_event owner to current_user`)
+      expect(await verifyAs(database, id)).toMatchObject({ error: `called by ${me?.name}` })
+    },
+  )
+
   test('what takes longer than four times the longest refresh is cancelled', async () => {
     const { database, verify } = await prepared(major, {
       query: 'select id from event where id > (select 19 from pg_sleep(0.6))',

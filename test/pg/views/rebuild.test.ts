@@ -171,4 +171,130 @@ forEachMajor((major) => {
     )
     await fresh(2)
   })
+
+  test('another key in the middle of it: it gets the index that is asked for now', async () => {
+    const project = await viewProject(major, schema)
+    const events = (more: string, key: string) => `export const keyed = defineView({ name: 'keyed',
+      query: sql\`select id, venue_id${more} from event\`, key: [${key}] })`
+    await project.materialize(events('', `'id'`))
+    project.start()
+    await waitFor('the first refresh', async () => (await executions(project, 'keyed')).length === 1)
+    const open = await closeGate(project)
+    await project.materialize(events(', public.gate() as gate', `'id'`))
+    await building(project)
+    await project.materialize(events(', public.gate() as gate', `'id', 'venue_id'`))
+    await open()
+    await waitFor('the swap', async () => {
+      const rows = await project.query('select from pgfresh.view where not rebuild')
+      return rows.length === 1
+    })
+    expect(
+      await project.query(
+        `select pg_get_indexdef(indexrelid) as index from pg_index where indrelid = 'keyed'::regclass`,
+      ),
+    ).toEqual([{ index: 'CREATE UNIQUE INDEX keyed_pgfresh_key ON public.keyed USING btree (id, venue_id)' }])
+    expect((await project.plan()).steps).toEqual([])
+    const swapped = (key: string) =>
+      project.query(
+        `select pgfresh.view_swapped(v.schedule, v.fingerprint, v.target, v.target, $1) as swapped from pgfresh.view v`,
+        [key],
+      )
+    expect(await swapped('["id"]')).toEqual([{ swapped: false }])
+    expect(await swapped('["id", "venue_id"]')).toEqual([{ swapped: true }])
+  })
+
+  test('its row names another view meanwhile: neither is touched, it says so, and apply sets it right', async () => {
+    const project = await viewProject(
+      major,
+      `${schema}; create materialized view other as select 7 as events; create index other_index on other (events)`,
+    )
+    await project.materialize(perVenue('count(*)'))
+    const first = project.start()
+    await holds(project, 25)
+    await first.stop()
+    await project.materialize(perVenue('2 * count(*)'))
+    await project.query(
+      `update pgfresh.materialized_view_refresh_schedule set materialized_view_name = 'other'`,
+    )
+    const oids = () =>
+      project.query(
+        `select indrelid::regclass::text as view, indrelid, indexrelid from pg_index where indrelid in ('other'::regclass, 'per_venue'::regclass) order by 1`,
+      )
+    const before = await oids()
+    project.start()
+    await waitFor('the failure', async () => {
+      const rows = await project.query(
+        `select from pgfresh.materialized_view_refresh_schedule where last_error like 'the schedule''s row names other, but the definition %"per_venue"%'`,
+      )
+      return rows.length === 1
+    })
+    expect(await oids()).toEqual(before)
+    expect(before).toHaveLength(2)
+    await project.materialize(perVenue('2 * count(*)'))
+    await holds(project, 50)
+  })
+
+  test('who reads the old one for long holds up the swap alone: not rounds, nor other readers', async () => {
+    const project = await viewProject(major, schema)
+    await project.materialize(perVenue('count(*)'))
+    project.start()
+    await holds(project, 25)
+    const long = await project.database.connect()
+    await long.query('begin; select from per_venue')
+    await project.materialize(perVenue('2 * count(*)'))
+    const other = await project.database.connect({ options: '-c lock_timeout=1s' })
+    let going = true
+    const reading = (async () => {
+      while (going) await other.query('select from per_venue')
+    })()
+    const waits = new Set<string>()
+    await waitFor(
+      'three attempts',
+      async () => {
+        const rows = await project.query<{ since: string; turn: boolean }>(
+          `select a.query_start::text as since, exists (select from pg_locks l where l.pid = w.pid and l.relation = 'pgfresh.state'::regclass) as turn
+           from pg_locks w join pg_stat_activity a on a.pid = w.pid where not w.granted and w.relation = 'per_venue'::regclass and a.query like '%savepoint swap%'`,
+        )
+        for (const { since, turn } of rows) {
+          expect(turn).toBe(false)
+          waits.add(since)
+        }
+        return waits.size >= 3
+      },
+      { timeoutMs: 20_000 },
+    )
+    going = false
+    await reading
+    await long.query('commit')
+    await holds(project, 50)
+    // Broken: the state row is taken before the view.
+  })
+
+  test("somebody has the planner's turn: the swap gives the view back to its readers, and tries again", async () => {
+    const project = await viewProject(major, schema)
+    await project.materialize(perVenue('count(*)'))
+    project.start()
+    await holds(project, 25)
+    const open = await closeGate(project)
+    await project.materialize(perVenue('2 * count(*) + max(public.gate())'))
+    await building(project)
+    const holder = await project.database.connect()
+    await holder.query('begin; select from pgfresh.state for update')
+    await open()
+    const hasView = async () =>
+      (
+        await project.query(
+          `select from pg_locks l where l.granted and l.relation = 'per_venue'::regclass and l.mode = 'AccessExclusiveLock'`,
+        )
+      ).length === 1
+    await waitFor('the swap to have the view', hasView)
+    const reader = await project.database.connect({ options: '-c lock_timeout=3s' })
+    expect((await reader.query('select events::int as events from per_venue limit 1')).rows).toEqual([
+      { events: 25 },
+    ])
+    await holder.query('commit')
+    await holds(project, 50)
+    expect((await executions(project, 'per_venue')).filter((one) => one.outcome === 'failed')).toEqual([])
+    // Broken: it keeps the view while it waits for the state row.
+  })
 })

@@ -193,7 +193,7 @@ forEachMajor((major) => {
     expect(failed).toMatchObject({
       outcome: 'failed',
       error: expect.stringMatching(
-        /^its lock was not to be had within a second, because of readers .* \(key\) it would be refreshed without/,
+        /^its lock was not to be had in time, because of readers .* \(key\) it would be refreshed without/,
       ),
     })
     await reader.query('commit')

@@ -36,6 +36,19 @@ test('it beats from the start on, signed or not', async () => {
   await beatsAgain(file)
 })
 
+test('a pipe in its place is a warning, and holds nobody up', () => {
+  const file = beatFile()
+  execFileSync('mkfifo', [file])
+  const warned: string[] = []
+  const log: Log = { ...silentLog, warn: (_, message) => warned.push(message) }
+  const heart = new Heartbeat({ file, log, everyMs, patienceMs: 60_000 })
+  onTestFinished(() => heart.stop())
+
+  heart.start()
+
+  expect(warned).toEqual(['the heartbeat can not be written: health will fail'])
+})
+
 test('a loop that gives no sign any more silences it, until the next sign', async () => {
   const file = beatFile()
   const heart = new Heartbeat({ file, log: silentLog, everyMs, patienceMs: 100 })
