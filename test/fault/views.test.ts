@@ -12,9 +12,9 @@ import {
   gatedSchema,
   inARefresh,
   overlaps,
-  refreshing,
   schedule,
   shown,
+  underWay,
   type ViewProject,
   viewProject,
 } from '../pg/views/view-project.ts'
@@ -59,7 +59,7 @@ forEachMajor((major) => {
 
     killed.child.kill('SIGKILL')
     await killed.exit
-    await waitFor('its backend to be gone', async () => (await refreshing(project)).length === 0, {
+    await waitFor('its backend to be gone', async () => (await underWay(project)).length === 0, {
       timeoutMs: 2_000,
     })
     const locks = await project.query(
@@ -101,7 +101,7 @@ forEachMajor((major) => {
     killed.child.kill('SIGKILL')
     await killed.exit
     await open()
-    await waitFor('its backend to be gone', async () => (await refreshing(project)).length === 0)
+    await waitFor('its backend to be gone', async () => (await underWay(project)).length === 0)
     await passTime(project)
 
     project.start()
@@ -133,7 +133,7 @@ forEachMajor((major) => {
     const pid = await inARefresh(project)
 
     await project.query(`select ${end}($1)`, [pid])
-    await waitFor('it to be gone', async () => !(await refreshing(project)).includes(pid))
+    await waitFor('it to be gone', async () => !(await underWay(project)).includes(pid))
     await schedule(project, 'other')
     await ended(project, 'other', (rows) => rows.some((one) => one.outcome === 'refreshed'))
     await open()

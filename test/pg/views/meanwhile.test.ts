@@ -10,9 +10,9 @@ import {
   executions,
   gatedSchema,
   inARefresh,
-  refreshing,
   schedule,
   shown,
+  underWay,
   type ViewProject,
   viewProject,
 } from './view-project.ts'
@@ -125,7 +125,7 @@ forEachMajor((major) => {
       await inARefresh(project)
       await project.query(`delete from ${table}`)
       await open()
-      await waitFor('it to be done', async () => (await refreshing(project)).length === 0)
+      await waitFor('it to be done', async () => (await underWay(project)).length === 0)
       await schedule(project, 'gated', { every: '1 hour' })
       await refreshed(project, 'gated')
       expect(await outcomes(project, 'gated')).toEqual(['refreshed'])

@@ -4,7 +4,7 @@
 import { expect, test } from 'vitest'
 import { forEachMajor } from '../../support/database.ts'
 import { waitFor } from '../../support/wait-for.ts'
-import { closeGate, executions, refreshing, type ViewProject, viewProject } from './view-project.ts'
+import { closeGate, executions, underWay, type ViewProject, viewProject } from './view-project.ts'
 
 const schema = `
   create table venue (id int primary key, name text);
@@ -115,7 +115,7 @@ forEachMajor((major) => {
     await open()
     await holds(project, 100)
     expect((await project.plan()).steps).toEqual([])
-    await waitFor('no more of it', async () => (await refreshing(project)).length === 0)
+    await waitFor('no more of it', async () => (await underWay(project)).length === 0)
     expect(await project.query(`select relname from pg_class where relname like 'pgfresh_new%'`)).toEqual([])
     expect((await executions(project, 'per_venue')).filter((one) => one.outcome === 'failed')).toEqual([])
   })

@@ -79,6 +79,15 @@ export async function refreshing(project: ViewProject): Promise<number[]> {
   return rows.map(({ pid }) => pid)
 }
 
+/** The same, wherever in its query it is just now. */
+export async function underWay(project: ViewProject): Promise<number[]> {
+  const rows = await project.query<{ pid: number }>(
+    `select pid from pg_stat_activity where datname = current_database() and application_name like 'pgfresh view%'
+       and state <> 'idle' and query like '%refresh materialized view%'`,
+  )
+  return rows.map(({ pid }) => pid)
+}
+
 /** Waits until just one is. */
 export async function inARefresh(project: ViewProject): Promise<number> {
   return await waitFor('a refresh to be under way', async () => {
