@@ -48,7 +48,7 @@ create table pgfresh.materialized_view_refresh_schedule_execution (
 create index materialized_view_refresh_schedule_execution_ended
   on pgfresh.materialized_view_refresh_schedule_execution (materialized_view_refresh_schedule_id, ended_at);
 
--- What decides when a view is refreshed. Written by daemons alone, in short transactions, so that nobody's lock is in their way.
+-- What decides when a view is refreshed. Written by daemons and by apply, in short transactions, so that nobody's lock is in their way.
 --   attempted_at is committed before an attempt, and failures counts it until it succeeds: after a crash the view is due again,
 --   a little later each time.
 create table pgfresh.view_state (
@@ -348,15 +348,16 @@ $$;
 -- pause
 -- ---------------------------------------------------------------------------------------------------------------------------------
 
--- Stops the work on a target: once this has returned, nothing of it is written. What changes meanwhile is kept. A materialized view of
--- the schedule is no longer enabled. Returns whether it was at work. The caller must be allowed to UPDATE the target, or own it.
+-- Stops the work on a target: once this has returned, none of its rows is written. What changes meanwhile is kept. A materialized view of
+-- the schedule is no longer enabled; a refresh of it that is under way goes on to its end. Returns whether it was at work. The caller must be allowed to UPDATE the target, or own it.
 -- Nobody plans while the transaction that calls it is open, so it should end soon; the same goes for pgfresh.resume.
 create function pgfresh.pause(target regclass) returns boolean
 language plpgsql security definer set search_path = pg_catalog, pg_temp set lock_timeout = '10s' as $$
 begin
   return pgfresh.set_paused(target, true);
 exception when lock_not_available then
-  raise exception 'a batch of % runs for longer than 10 s', target using errcode = 'lock_not_available', hint = 'Try again: nothing was changed.';
+  raise exception 'what % waits for is locked for longer than 10 s, by a batch that runs or by somebody else', target
+    using errcode = 'lock_not_available', hint = 'Try again: nothing was changed.';
 end $$;
 
 -- Goes on with what waits since pgfresh.pause. Returns whether it was paused.
@@ -364,6 +365,9 @@ create function pgfresh.resume(target regclass) returns boolean
 language plpgsql security definer set search_path = pg_catalog, pg_temp set lock_timeout = '10s' as $$
 begin
   return pgfresh.set_paused(target, false);
+exception when lock_not_available then
+  raise exception 'what % waits for is locked by somebody for longer than 10 s', target
+    using errcode = 'lock_not_available', hint = 'Try again: nothing was changed.';
 end $$;
 
 create function pgfresh.set_paused(target regclass, pausing boolean) returns boolean

@@ -60,7 +60,7 @@ export const commandList: Readonly<Record<CommandName, CommandInfo>> = {
     summary: 'leave a target alone until resume',
     operand: 'required',
     details: [
-      'Columns: what changes meanwhile is kept, and worked off after resume. A view: it is not refreshed. Work under way ends first.',
+      'Columns: what changes meanwhile is kept, and worked off after resume. A view: it is not refreshed. A batch under way ends first; a refresh goes on to its end.',
     ],
   },
   resume: {

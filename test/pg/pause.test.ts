@@ -243,6 +243,35 @@ forEachMajor((major) => {
     // Broken: the planner makes a round at each look, because what it can't do is always due.
   })
 
+  test('what a view or a table waits for is said where somebody holds it', async () => {
+    const project = await createProject(
+      major,
+      'create table venue (id int primary key); create materialized view per_venue as select 1 as n',
+    )
+    await project.materialize(
+      `export const venue = defineColumns({ table: 'venue', columns: { double: sql\`venue.id * 2\` } })`,
+    )
+    await project.query(
+      `insert into pgfresh.materialized_view_refresh_schedule (materialized_view_name) values ('per_venue')`,
+    )
+    await call(project, 'pause', 'venue')
+    const holder = await project.database.connect()
+    await holder.query(
+      'begin; select from pgfresh.materialized_view_refresh_schedule for update; select from pgfresh.state for update',
+    )
+
+    await Promise.all([
+      expect(call(project, 'pause', 'per_venue')).rejects.toThrow(
+        'what public.per_venue waits for is locked for longer than 10 s, by a batch that runs or by somebody else',
+      ),
+      expect(call(project, 'resume', 'venue')).rejects.toThrow(
+        'what public.venue waits for is locked by somebody for longer than 10 s',
+      ),
+    ])
+    await holder.query('rollback')
+    expect(await call(project, 'resume', 'venue')).toBe(true)
+  })
+
   test('a definition that comes to a paused target waits with the others', async () => {
     const project = await createProject(major, venueSchema)
     await project.materialize(venueDefinition)
