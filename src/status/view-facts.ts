@@ -4,7 +4,7 @@
  * When a view is due is said by pgfresh.view_schedule(), as daemons have it. No view is read, nor locked: rows and size are those that
  * its last refresh left, or the catalog's. Called by facts.ts, and by verify/ for the view that it compares.
  */
-import { viewLockClass } from '../views/mark.ts'
+import { lockKey, viewLockClass } from '../views/lock.ts'
 
 /** One row of the schedule. Ids are text, moments ISO 8601, ages in milliseconds as of the snapshot. */
 export interface ViewFacts {
@@ -98,7 +98,7 @@ export function viewsSelect(where: string): string {
   join pgfresh.materialized_view_refresh_schedule r on r.id = s.schedule
   left join pgfresh.view d on d.schedule = s.schedule
   left join pg_catalog.pg_class c on c.oid = s.view
-  left join pg_catalog.pg_locks l on l.locktype = 'advisory' and l.classid = ${viewLockClass} and l.objid::bigint = s.schedule and l.objsubid = 2
+  left join pg_catalog.pg_locks l on l.locktype = 'advisory' and l.classid = ${viewLockClass} and l.objid::bigint = ${lockKey('s.schedule')} and l.objsubid = 2
     and l.granted and l.database = (select b.oid from pg_catalog.pg_database b where b.datname = pg_catalog.current_database())
   left join pg_catalog.pg_stat_activity a on a.pid = l.pid
   where ${where}

@@ -14,8 +14,6 @@ import { moment, nextRefresh, reckonedFor } from './reckon.ts'
 import { show } from './show.ts'
 import { unchangedSql } from './unchanged.ts'
 
-export { viewLockClass } from './lock.ts'
-
 /** What an attempt works with. */
 export interface AttemptContext {
   readonly session: Session

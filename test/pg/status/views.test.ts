@@ -269,6 +269,19 @@ forEachMajor((major) => {
     expect(Date.parse(found?.pausedAt ?? '')).toBe(Date.parse('2026-03-01T10:00:00Z'))
   })
 
+  test('a view whose id is more than a lock can hold is seen to be refreshed, too', async () => {
+    const { database, look } = await prepared(major)
+    const id = await makeView(database)
+    await database.query(
+      'update pgfresh.materialized_view_refresh_schedule set id = 3000000000 where id = $1',
+      [id],
+    )
+    const refresher = await database.connect()
+    await refresher.query('select pg_advisory_lock(7331003, (3000000000 & 2147483647)::integer)')
+
+    expect(await look()).toMatchObject({ state: 'refreshing' })
+  })
+
   test('a role that may read our schema alone gets the report, without what sessions of others do', async () => {
     const { database } = await prepared(major)
     const id = await makeView(database)
